@@ -1,0 +1,127 @@
+"""From a configuration to a LangChain model that is ready to be called.
+
+This module loads no provider SDK and not LangChain either: each provider's module is imported when
+its first model is made, because they cost seconds and most processes use one of them.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from llm_worker.domain.entities.llm_config import InvalidLLMConfig, LLMConfig
+from llm_worker.infrastructure.llm.client_pool import ClientPool, Transport
+from llm_worker.infrastructure.llm.errors import ModelKeyInvalid
+from shared.config.settings import LlmSettings
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+_NO_KEY = "not-needed"
+"""What a server that asks for no key is told; the SDKs insist on sending one."""
+
+
+class LLMFactory:
+    """Makes models. One factory lives as long as its process; `aclose` ends its connections.
+
+    ``transport`` makes the HTTP transport of each client and so decides what may be reached.
+    ``scripted`` makes the models of provider ``scripted``; without it that provider is refused.
+    Every model has the SDK's own retries off, a time limit, and an explicit address: nothing is
+    taken from the environment but the key that its configuration names.
+    """
+
+    def __init__(
+        self,
+        settings: LlmSettings,
+        *,
+        transport: Transport,
+        scripted: "Callable[[LLMConfig], BaseChatModel] | None" = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._settings = settings
+        self._scripted = scripted
+        self._environment = environment
+        self._clients = ClientPool(transport)
+
+    def create(self, config: LLMConfig) -> "BaseChatModel":
+        """Make the model that ``config`` describes. Needs a running event loop.
+
+        Raises:
+            KeyNotAllowed: LLM_KEY_ENV_ALLOW does not list the configuration's variable.
+            ModelKeyInvalid: that variable is empty, or the provider needs a key and has none.
+            InvalidLLMConfig: provider ``scripted`` without a script.
+        """
+        if config.provider.is_offline:
+            return self._offline()
+        if config.provider.is_scripted:
+            if self._scripted is None:
+                raise InvalidLLMConfig("scripted models exist in tests only")
+            return self._scripted(config)
+        key = self._key(config)
+        if config.provider.is_anthropic:
+            return self._anthropic(config, key)
+        return self._openai(config, key)
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        await self._clients.aclose()
+
+    def _offline(self) -> "BaseChatModel":
+        from llm_worker.infrastructure.llm.offline_model import OfflineChatModel
+
+        return OfflineChatModel()
+
+    def _openai(self, config: LLMConfig, key: str) -> "BaseChatModel":
+        from llm_worker.infrastructure.llm.providers import openai_chat
+
+        return openai_chat.build_model(
+            self._clients.get(config.provider, config.address, key, openai_chat.build_client),
+            model=str(config.model),
+            temperature=float(config.temperature),
+            max_tokens=config.max_tokens,
+            timeout_seconds=self._timeout_seconds(config),
+            own_api=config.provider.is_openai and config.address == config.provider.own_base_url,
+        )
+
+    def _anthropic(self, config: LLMConfig, key: str) -> "BaseChatModel":
+        from llm_worker.infrastructure.llm.providers import anthropic_chat
+
+        return anthropic_chat.build_model(
+            self._clients.get(config.provider, config.address, key, anthropic_chat.build_client),
+            model=str(config.model),
+            temperature=float(config.temperature),
+            max_tokens=config.max_tokens,
+            timeout_seconds=self._timeout_seconds(config),
+        )
+
+    def _timeout_seconds(self, config: LLMConfig) -> float:
+        return (config.timeout or self._settings.llm_default_timeout_seconds).total_seconds()
+
+    def _key(self, config: LLMConfig) -> str:
+        """Look the key up now, so that a rotated one works with the next call."""
+        if config.api_key is not None:
+            return config.api_key.get_secret_value()
+        if config.api_key_env is None:
+            if config.provider.is_openai_compatible:
+                return _NO_KEY
+            raise ModelKeyInvalid(f"The model {config.name} has no key")
+        config.check_key_variable(self._settings.llm_key_env_allow)
+        key = self._variable(config.api_key_env)
+        if not key:
+            raise ModelKeyInvalid(f"{config.api_key_env} is not set")
+        return key
+
+    def _variable(self, name: str) -> str | None:
+        own = {
+            "OPENAI_API_KEY": self._settings.openai_api_key,
+            "ANTHROPIC_API_KEY": self._settings.anthropic_api_key,
+        }.get(name)
+        return own.get_secret_value() if own is not None else self._environment.get(name)
+
+
+def switch_tracing_off() -> None:
+    """Keep prompts in this process: LangSmith would send them to its service if asked to by the
+    environment. Called at the start of every process that runs models, before any is made."""
+    for name in ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2"):
+        os.environ[name] = "false"
+    for name in ("LANGSMITH_GATEWAY", "LANGCHAIN_TRACING"):
+        os.environ.pop(name, None)

@@ -1,0 +1,165 @@
+"""The connection to PostgreSQL as the runtime role, and short transactions across tenants."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from shared.config.settings import DatabaseSettings
+from shared.kernel.errors import Unavailable
+from shared.messaging.port import Queue, Waker
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer."""
+
+    code = "database_unavailable"
+
+
+class UnsafeRole(Exception):
+    """The runtime role could walk around row-level security."""
+
+
+class SystemRole(StrEnum):
+    """The four roles that see across tenants, each only what its work needs."""
+
+    INGEST = "platform_ingest"
+    RELAY = "platform_relay"
+    SWEEPER = "platform_sweeper"
+    OPERATOR = "platform_operator"
+
+
+class NobodyToWake:
+    """A waker for processes without workers: rows are found by the next poll."""
+
+    def wake(self, queue: Queue) -> None:
+        return None
+
+
+class Database:
+    """An engine of the runtime role. ``waker`` is told which queues got work with each commit."""
+
+    def __init__(self, engine: AsyncEngine, waker: Waker | None = None) -> None:
+        self.engine = engine
+        self.waker: Waker = waker or NobodyToWake()
+
+    @property
+    def dsn(self) -> str:
+        """The address as asyncpg takes it, for the few raw connections outside the pool."""
+        url = self.engine.url.set(drivername="postgresql")
+        return url.render_as_string(hide_password=False)
+
+
+def asyncpg_url(url: str) -> str:
+    """The same address with the driver named, whatever form the operator wrote."""
+    return make_url(url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+
+
+@asynccontextmanager
+async def open_database(
+    settings: DatabaseSettings, waker: Waker | None = None
+) -> AsyncIterator[Database]:
+    """Open the pool, refuse a role that row-level security would not bind, close at the end.
+
+    Raises:
+        UnsafeRole: superuser, BYPASSRLS, owner of our tables or member of their owner.
+        DatabaseUnavailable: no answer.
+    """
+    if settings.database_url is None:
+        raise DatabaseUnavailable("DATABASE_URL is not set")
+    engine = create_async_engine(
+        asyncpg_url(settings.database_url.get_secret_value()),
+        pool_size=settings.database_pool_size,
+        max_overflow=settings.database_max_overflow,
+        pool_recycle=int(settings.database_pool_recycle_seconds.total_seconds()),
+        pool_timeout=settings.database_pool_timeout_seconds.total_seconds(),
+        pool_pre_ping=True,
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_deserializer=orjson.loads,
+        hide_parameters=True,
+    )
+    try:
+        await _refuse_unsafe_role(engine)
+        yield Database(engine, waker)
+    finally:
+        await engine.dispose()
+
+
+_ROLE = text(
+    """
+    SELECT r.rolname, r.rolsuper OR r.rolbypassrls AS unbound,
+           EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                   WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
+                     AND pg_has_role(r.rolname, c.relowner, 'MEMBER')) AS owns
+    FROM pg_roles r WHERE r.rolname = current_user
+    """
+)
+
+
+async def _refuse_unsafe_role(engine: AsyncEngine) -> None:
+    async with connection(engine) as session:
+        role = (await session.execute(_ROLE)).one()
+    if role.unbound or role.owns:
+        raise UnsafeRole(
+            f"DATABASE_URL connects as {role.rolname}, which row-level security does not bind; "
+            "use the runtime role (platform_app) and keep the owner for DATABASE_MIGRATION_URL"
+        )
+
+
+@asynccontextmanager
+async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A pooled connection inside a transaction that is rolled back unless committed.
+
+    A connection whose command was cancelled is thrown away: its answer must never reach the next
+    user of the pool. Raises `DatabaseUnavailable` when the server is away.
+    """
+    try:
+        opened = await engine.connect()
+    except (OSError, DBAPIError, PoolTimeout) as error:
+        raise DatabaseUnavailable from error
+    try:
+        yield opened
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            await opened.invalidate()
+        if is_disconnect(error):
+            raise DatabaseUnavailable from error
+        raise
+    finally:
+        await opened.close()
+
+
+def is_disconnect(error: BaseException) -> bool:
+    """Whether the server went away, rather than refused what we asked."""
+    if isinstance(error, DBAPIError):
+        sqlstate = getattr(error.orig, "sqlstate", None) or ""
+        return (
+            error.connection_invalidated
+            or (isinstance(error, InterfaceError | OperationalError) and not sqlstate)
+            or sqlstate[:2] in ("08", "57")
+            or sqlstate == "25006"  # a standby, or an operator's read-only switch
+        )
+    return isinstance(error, ConnectionError)
+
+
+@asynccontextmanager
+async def system_transaction(
+    database: Database, role: SystemRole
+) -> AsyncIterator[AsyncConnection]:
+    """A short transaction under one of the cross-tenant roles; commits at the end."""
+    async with connection(database.engine) as opened:
+        await opened.execute(text(f"SET LOCAL ROLE {role.value}"))
+        yield opened
+        await opened.commit()
+
+
+async def database_now(opened: AsyncConnection) -> Any:
+    """The moment by the database's clock, for comparing with rows."""
+    return (await opened.execute(text("SELECT platform_now()"))).scalar_one()

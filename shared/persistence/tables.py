@@ -1,0 +1,246 @@
+"""Tables that more than one context reads or writes. The rest stand in each context's own module.
+
+Primary and foreign keys lead with ``tenant_id``: a row can point only at rows of its own tenant.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.types import UserDefinedType
+
+from shared.persistence.metadata import metadata, moment, tenant_id
+
+
+class Xid8(UserDefinedType[int]):
+    """PostgreSQL's 64-bit transaction id, the order in which streams read events."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "xid8"
+
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default="active"),
+    Column("currency", Text, nullable=False, server_default="IDR"),
+    Column("timezone", Text, nullable=False, server_default="Asia/Jakarta"),
+    Column("language", Text, nullable=False, server_default="id"),
+    Column("profile", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("llm_config_name", Text, nullable=False, server_default="offline"),
+    Column("wrapped_key", LargeBinary, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    moment("created_at", now=True),
+    CheckConstraint("status in ('active', 'suspended')", name="status"),
+    CheckConstraint("slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'", name="slug"),
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    tenant_id(),
+    Column("id", UUID, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("session", Text, nullable=False),
+    Column("base_url", Text),
+    Column("api_key_ciphertext", LargeBinary),
+    Column("webhook_secret_ciphertext", LargeBinary, nullable=False),
+    Column("previous_webhook_secret_ciphertext", LargeBinary),
+    Column("state", Text, nullable=False, server_default="unknown"),
+    Column("phone", Text),
+    Column("active", Boolean, nullable=False, server_default=text("true")),
+    moment("next_send_at", now=True),
+    moment("history_watermark"),
+    Column("gap_repair", Text, nullable=False, server_default="unknown"),
+    Column("version", Integer, nullable=False, server_default="1"),
+    moment("created_at", now=True),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+    UniqueConstraint("tenant_id", "name"),
+    CheckConstraint("kind in ('waha', 'simulator')", name="kind"),
+    CheckConstraint("kind <> 'waha' or base_url is not null", name="waha_has_server"),
+)
+
+inbox_events = Table(
+    "inbox_events",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("sequence", BigInteger, Identity(always=True), nullable=False),
+    tenant_id(),
+    Column("source", Text, nullable=False),
+    Column("endpoint_id", UUID, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("body_sha256", LargeBinary, nullable=False),
+    Column("headers", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("state", Text, nullable=False, server_default="received"),
+    Column("reason", Text),
+    moment("received_at", now=True),
+    moment("processed_at"),
+    UniqueConstraint("tenant_id", "source", "endpoint_id", "body_sha256"),
+    Index("ix_inbox_events_waiting", "received_at", postgresql_where=text("state = 'received'")),
+    CheckConstraint("source in ('waha', 'midtrans', 'xendit', 'sandbox')", name="source"),
+    CheckConstraint("state in ('received', 'stored', 'ignored', 'parked')", name="state"),
+)
+"""What the outside told us, byte for byte, before anybody understood it. No foreign keys: what
+arrives for a tenant that is just being deleted must not fail."""
+
+queue_messages = Table(
+    "queue_messages",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    tenant_id(),
+    Column("queue", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("payload", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("generation", BigInteger, nullable=False, server_default="1"),
+    Column("priority", SmallInteger, nullable=False, server_default="0"),
+    Column("ordering_key", Text),
+    Column("position", BigInteger, nullable=False, server_default="0"),
+    moment("available_at", now=True),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("lease_id", UUID),
+    moment("lease_until"),
+    moment("published_at"),
+    Column("v", SmallInteger, nullable=False, server_default="1"),
+    moment("created_at", now=True),
+    UniqueConstraint("tenant_id", "queue", "kind", "key"),
+    Index("ix_queue_messages_pick", "queue", "tenant_id", text("priority DESC"), "available_at"),
+    Index(
+        "ix_queue_messages_ordering",
+        "tenant_id",
+        "queue",
+        "ordering_key",
+        "position",
+        postgresql_where=text("ordering_key IS NOT NULL"),
+    ),
+    Index("ix_queue_messages_due", "queue", "available_at"),
+)
+"""Work to do. A row lives until the transaction that did the work deletes it."""
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    tenant_id(),
+    Column("queue", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("v", SmallInteger, nullable=False, server_default="1"),
+    Column("attempts", Integer, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("detail", Text, nullable=False, server_default=""),
+    moment("created_at", now=True),
+    moment("redriven_at"),
+    Index("ix_dead_letters_tenant_id_created_at", "tenant_id", "created_at"),
+)
+
+domain_events = Table(
+    "domain_events",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("tx", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
+    tenant_id(),
+    Column("name", Text, nullable=False),
+    Column("version", SmallInteger, nullable=False),
+    Column("body", JSONB, nullable=False),
+    moment("occurred_at", required=True),
+    Index("ix_domain_events_stream", "tenant_id", "tx", "id"),
+)
+
+sends = Table(
+    "sends",
+    metadata,
+    tenant_id(),
+    Column("id", UUID, nullable=False),
+    Column("channel_id", UUID, nullable=False),
+    Column("conversation_id", UUID, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("reply_id", UUID, nullable=False),
+    Column("turn_id", UUID),
+    Column("author", Text),
+    Column("body", Text, nullable=False),
+    Column("media", JSONB),
+    Column("reply_to", Text),
+    Column("owner_epoch", BigInteger, nullable=False),
+    Column("state", Text, nullable=False, server_default="pending"),
+    Column("claim_no", Integer, nullable=False, server_default="0"),
+    moment("claimed_at"),
+    Column("reserved_id", Text),
+    Column("native_id", Text),
+    Column("echoed_id", Text),
+    Column("ack", SmallInteger),
+    Column("resent", Boolean, nullable=False, server_default=text("false")),
+    Column("released_by", Text),
+    Column("error_code", Text),
+    Column("error_detail", Text),
+    moment("created_at", now=True),
+    moment("unknown_since"),
+    moment("ended_at"),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    ForeignKeyConstraint(["tenant_id", "channel_id"], ["channels.tenant_id", "channels.id"]),
+    UniqueConstraint("tenant_id", "conversation_id", "seq"),
+    Index("ix_sends_native", "tenant_id", "channel_id", "native_id"),
+    Index("ix_sends_reply", "tenant_id", "reply_id"),
+    Index(
+        "ix_sends_unfinished",
+        "tenant_id",
+        "conversation_id",
+        "seq",
+        postgresql_where=text("state in ('pending', 'sending', 'unknown')"),
+    ),
+    CheckConstraint("kind in ('ai', 'staff', 'notice', 'holding')", name="kind"),
+    CheckConstraint(
+        "state in ('pending', 'sending', 'unknown', 'sent', 'failed', 'cancelled')", name="state"
+    ),
+)
+"""Every bubble that leaves. With the SQL function ``claim_send`` this is the whole contract
+between the commerce agent, which commits rows, and the messenger, which sends them."""
+
+simulator_messages = Table(
+    "simulator_messages",
+    metadata,
+    tenant_id(),
+    Column("channel_id", UUID, nullable=False),
+    Column("native_id", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("from_customer", Boolean, nullable=False),
+    Column("body", Text, nullable=False, server_default=""),
+    Column("content", JSONB, nullable=False, server_default=text("'{}'")),
+    moment("seen_at"),
+    moment("created_at", now=True),
+    PrimaryKeyConstraint("tenant_id", "channel_id", "native_id"),
+    ForeignKeyConstraint(["tenant_id", "channel_id"], ["channels.tenant_id", "channels.id"]),
+    Index(
+        "ix_simulator_messages_chat",
+        "tenant_id",
+        "channel_id",
+        "address",
+        "created_at",
+        "native_id",
+    ),
+)
+"""What a simulated customer's phone shows: for a simulator channel this stands where WhatsApp's own
+memory stands for a real number. Business code reads none of it."""

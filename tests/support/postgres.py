@@ -1,0 +1,175 @@
+"""PostgreSQL for tests: a private server, or the one that TEST_DATABASE_URL names.
+
+Each test gets a database of its own, copied from a migrated template. A given server is only ever
+added to: roles are made when absent and stay, our databases are dropped at the end.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+
+import asyncpg
+from pydantic import SecretStr
+from sqlalchemy.engine import URL, make_url
+
+from ai_platform.embedded.postgres import SUPERUSER, EmbeddedPostgres
+from shared.config.settings import DatabaseSettings
+from shared.persistence.migrate import migrate
+from shared.persistence.roles import OWNER, RUNTIME, create_database, create_roles
+
+
+def installed_bin_dir() -> Path | None:
+    """The newest PostgreSQL that is installed on this machine; ``None``: take the wheel's."""
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: int(p.parent.parent.name)
+    )
+    if found:
+        return found[-1].parent
+    initdb = shutil.which("initdb")
+    return Path(initdb).resolve().parent if initdb else None
+
+
+@dataclass(frozen=True)
+class TestDatabase:
+    """One database: ``url`` as the runtime role, ``owner_url`` as the owner, ``admin_url`` above."""
+
+    __test__ = False
+
+    name: str
+    url: str
+    owner_url: str
+    admin_url: str
+
+    @property
+    def settings(self) -> DatabaseSettings:
+        return DatabaseSettings(
+            database_url=SecretStr(self.url), database_migration_url=SecretStr(self.owner_url)
+        )
+
+    async def execute(self, sql: str, *arguments: object) -> None:
+        """Run SQL above row-level security."""
+        async with self.admin() as connection:
+            await connection.execute(sql, *arguments)
+
+    async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        """Read above row-level security."""
+        async with self.admin() as connection:
+            return list(await connection.fetch(sql, *arguments))
+
+    async def fetchval(self, sql: str, *arguments: object) -> object:
+        async with self.admin() as connection:
+            return await connection.fetchval(sql, *arguments)
+
+    @asynccontextmanager
+    async def admin(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection above row-level security."""
+        connection = await asyncpg.connect(plain(self.admin_url))
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def jump(self, seconds: float) -> None:
+        """Move this database's clock, as seen by every due time and lease."""
+        await self.execute(
+            "CREATE OR REPLACE FUNCTION platform_now() RETURNS timestamptz LANGUAGE sql STABLE AS "
+            f"$$SELECT clock_timestamp() + interval '{seconds} seconds'$$"
+        )
+
+
+def plain(url: str) -> str:
+    """The address as asyncpg takes it."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+class PostgresForTests:
+    """A server on which databases are made. ``private`` forces one of our own, for tests that kill
+    or restart it; ``embedded`` the wheel's binaries."""
+
+    def __init__(self, *, private: bool = False, embedded: bool = False) -> None:
+        given = os.environ.get("TEST_DATABASE_URL")
+        self._folder: Path | None = None
+        self.server: EmbeddedPostgres | None = None
+        if given and not private and not embedded:
+            self._admin = make_url(given).set(drivername="postgresql+asyncpg")
+            return
+        self._folder = Path(tempfile.mkdtemp(prefix="aip-pg-"))
+        bin_dir = None if embedded else installed_bin_dir()
+        self.server = EmbeddedPostgres(self._folder, bin_dir=bin_dir, durable=private)
+        self.server.start()
+        self._admin = make_url(self.server.url(SUPERUSER, "postgres"))
+
+    async def __aenter__(self) -> Self:
+        self._prefix = f"aip_{uuid4().hex[:10]}"
+        self._made: list[str] = []
+        async with self._connection() as admin:
+            await create_roles(admin)
+            if (
+                self.server is None
+            ):  # a given server asks for passwords: these roles' are the tests'
+                await admin.execute(f"ALTER ROLE {OWNER} PASSWORD 'test-owner'")
+                await admin.execute(f"ALTER ROLE {RUNTIME} PASSWORD 'test-runtime'")
+        self.template = await self._create(f"{self._prefix}_template")
+        await migrate(self.template.owner_url)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            if self.server is None:
+                async with self._connection() as admin:
+                    for name in self._made:
+                        await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        if self.server is not None:
+            self.server.stop(immediately=True)
+            shutil.rmtree(self.server.socket_dir, ignore_errors=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def database(self, *, migrated: bool = True) -> TestDatabase:
+        """A new database, a copy of the migrated template or an empty one."""
+        name = f"{self._prefix}_{len(self._made)}"
+        return await self._create(name, template=self.template.name if migrated else None)
+
+    async def drop(self, database: TestDatabase) -> None:
+        async with self._connection() as admin:
+            await admin.execute(f'DROP DATABASE IF EXISTS "{database.name}" WITH (FORCE)')
+        self._made.remove(database.name)
+
+    async def _create(self, name: str, *, template: str | None = None) -> TestDatabase:
+        async with self._connection() as admin:
+            if template is None:
+                await create_database(admin, name)
+            else:
+                await admin.execute(f'CREATE DATABASE "{name}" OWNER {OWNER} TEMPLATE "{template}"')
+        self._made.append(name)
+        return TestDatabase(
+            name=name,
+            url=self._url(RUNTIME, "test-runtime", name),
+            owner_url=self._url(OWNER, "test-owner", name),
+            admin_url=self._admin.set(database=name).render_as_string(hide_password=False),
+        )
+
+    def _url(self, role: str, password: str, database: str) -> str:
+        url: URL = self._admin.set(
+            username=role, password=None if self.server else password, database=database
+        )
+        return url.render_as_string(hide_password=False)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        url = plain(self._admin.render_as_string(hide_password=False))
+        connection = await asyncpg.connect(url)
+        try:
+            yield connection
+        finally:
+            await connection.close()
