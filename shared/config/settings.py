@@ -71,7 +71,7 @@ class DatabaseSettings(Group):
 
 class CacheSettings(Group):
     redis_url: Secret = None
-    """Unset in the embedded profile's own processes only; without it the cache is this process's."""
+    """Unset: each process remembers for itself."""
     redis_job_ttl: Seconds = timedelta(seconds=3600)
     conversation_ttl: Seconds = timedelta(seconds=86400)
     """How long a conversation's prompt context stays cached."""
@@ -84,7 +84,8 @@ class QueueSettings(Group):
     rabbitmq_crm_queue: str = "crm_tasks"
     rabbitmq_wa_queue: str = "wa_messages"
     queue_lease_seconds: Seconds = timedelta(seconds=30)
-    queue_sweep_seconds: Seconds = timedelta(seconds=10)
+    queue_sweep_seconds: Seconds = timedelta(seconds=5)
+    """How often hints that the broker lost are noticed; half of the delay that a purge may cost."""
     queue_poll_seconds: Seconds = timedelta(seconds=1)
     worker_concurrency: int = Field(default=32, ge=1)
     worker_drain_seconds: Seconds = timedelta(seconds=25)

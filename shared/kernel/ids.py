@@ -1,4 +1,4 @@
-"""Identifiers. Every id is a UUID version 7: unique everywhere and sorted by the time it was made."""
+"""Identifiers: UUID version 7, unique everywhere and sorted by the time they were made."""
 
 import os
 import threading

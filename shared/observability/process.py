@@ -1,0 +1,71 @@
+"""The life of a service process: settings, logs, signals, metrics, exit code."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+from pydantic import ValidationError
+
+from shared.config.settings import PlatformSettings
+from shared.observability import logging
+from shared.observability.metrics import serve_metrics
+
+Serve = Callable[[PlatformSettings, asyncio.Event], Awaitable[None]]
+"""Runs a service until the event is set, then finishes what it holds and returns."""
+
+log = structlog.get_logger()
+
+
+def run_service(name: str, serve: Serve) -> None:
+    """Run one service as this process until SIGTERM or SIGINT."""
+    run_services(name, {name: serve})
+
+
+def run_services(process: str, services: Mapping[str, Serve]) -> None:
+    """Run several services in one event loop; when one ends, all end.
+
+    Exits 0 after a signal, 1 when a service failed, 2 when a setting is wrong.
+    """
+    try:
+        settings = PlatformSettings.from_environment()
+    except ValidationError as error:
+        sys.exit(_settings_problem(error))
+    logging.configure(process, settings.observability)
+    if not asyncio.run(_run(process, settings, services)):
+        sys.exit(1)
+
+
+async def _run(process: str, settings: PlatformSettings, services: Mapping[str, Serve]) -> bool:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    async with serve_metrics(process, settings.observability):
+        outcomes = await asyncio.gather(
+            *(_guard(name, serve, settings, stop) for name, serve in services.items())
+        )
+    return all(outcomes)
+
+
+async def _guard(name: str, serve: Serve, settings: PlatformSettings, stop: asyncio.Event) -> bool:
+    """Run one service; whatever ends it ends the process, and is told once, here."""
+    log.info("service_starting", service=name)
+    try:
+        await serve(settings, stop)
+    except Exception as error:
+        log.error("service_failed", service=name, reason=str(error), exc_info=error)
+        return False
+    finally:
+        stop.set()
+    log.info("service_stopped", service=name)
+    return True
+
+
+def _settings_problem(error: ValidationError) -> str:
+    problems = (
+        f"{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+        for problem in error.errors(include_input=False, include_url=False)
+    )
+    return "Settings are wrong: " + "; ".join(problems)
