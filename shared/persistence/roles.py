@@ -3,6 +3,8 @@
 Roles belong to the whole server, so they are made when absent, never changed and never dropped.
 """
 
+from contextlib import suppress
+
 import asyncpg
 
 OWNER = "platform_owner"
@@ -27,17 +29,13 @@ async def create_roles(connection: asyncpg.Connection) -> None:
     for name, options in _ROLES:
         if await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name):
             continue
-        try:
+        with suppress(*_DUPLICATE):  # another process was quicker
             await connection.execute(f"CREATE ROLE {name} {options}")
-        except _DUPLICATE:
-            pass  # another process was quicker
     for role in SYSTEM_ROLES:
         member = await connection.fetchval("SELECT pg_has_role($1, $2, 'MEMBER')", RUNTIME, role)
         if not member:
-            try:
+            with suppress(*_DUPLICATE):  # another process was quicker
                 await connection.execute(f"GRANT {role} TO {RUNTIME}")
-            except _DUPLICATE:
-                pass  # another process was quicker
 
 
 async def create_database(connection: asyncpg.Connection, name: str) -> bool:

@@ -135,6 +135,12 @@ queue_messages = Table(
         postgresql_where=text("ordering_key IS NOT NULL"),
     ),
     Index("ix_queue_messages_due", "queue", "available_at"),
+    Index(
+        "ix_queue_messages_published",
+        "queue",
+        "published_at",
+        postgresql_where=text("published_at IS NOT NULL"),
+    ),
 )
 """Work to do. A row lives until the transaction that did the work deletes it."""
 
@@ -148,6 +154,9 @@ dead_letters = Table(
     Column("key", Text, nullable=False),
     Column("payload", JSONB, nullable=False),
     Column("v", SmallInteger, nullable=False, server_default="1"),
+    Column("priority", SmallInteger, nullable=False, server_default="0"),
+    Column("ordering_key", Text),
+    Column("position", BigInteger, nullable=False, server_default="0"),
     Column("attempts", Integer, nullable=False),
     Column("code", Text, nullable=False),
     Column("detail", Text, nullable=False, server_default=""),
@@ -182,12 +191,13 @@ sends = Table(
     Column("turn_id", UUID),
     Column("author", Text),
     Column("body", Text, nullable=False),
-    Column("media", JSONB),
+    Column("media", JSONB(none_as_null=True)),
     Column("reply_to", Text),
     Column("owner_epoch", BigInteger, nullable=False),
     Column("state", Text, nullable=False, server_default="pending"),
     Column("claim_no", Integer, nullable=False, server_default="0"),
     moment("claimed_at"),
+    moment("slot_at"),
     Column("reserved_id", Text),
     Column("native_id", Text),
     Column("echoed_id", Text),
@@ -217,7 +227,21 @@ sends = Table(
     ),
 )
 """Every bubble that leaves. With the SQL function ``claim_send`` this is the whole contract
-between the commerce agent, which commits rows, and the messenger, which sends them."""
+between the commerce agent, which commits rows, and the messenger, which sends them. ``slot_at`` is
+the bubble's place in its number's pace."""
+
+simulator_customers = Table(
+    "simulator_customers",
+    metadata,
+    tenant_id(),
+    Column("channel_id", UUID, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    moment("created_at", now=True),
+    PrimaryKeyConstraint("tenant_id", "channel_id", "address"),
+    ForeignKeyConstraint(["tenant_id", "channel_id"], ["channels.tenant_id", "channels.id"]),
+)
+"""The people whose phones the simulator plays, by the name that their WhatsApp would show."""
 
 simulator_messages = Table(
     "simulator_messages",

@@ -81,7 +81,10 @@ class Transaction:
         self._queues.add(queue)
 
     async def finish(self, claim: Claim) -> Finish:
-        """Delete the claimed row, or give it back when its generation has risen meanwhile."""
+        """Delete the claimed row, or give it back when its generation has risen meanwhile.
+
+        The row that stood behind it in its order becomes claimable with the commit.
+        """
         outcome = Finish(
             (
                 await self.connection.execute(
@@ -90,7 +93,7 @@ class Transaction:
                 )
             ).scalar_one()
         )
-        if outcome is Finish.RELEASED:
+        if outcome is Finish.RELEASED or claim.ordering_key is not None:
             self.will_wake(claim.queue)
         return outcome
 

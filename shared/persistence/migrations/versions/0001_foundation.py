@@ -121,6 +121,17 @@ TABLES = (
         ON queue_messages (queue, tenant_id, priority DESC, available_at)
     """,
     """
+    CREATE INDEX ix_queue_messages_published
+        ON queue_messages (queue, published_at)
+        WHERE published_at IS NOT NULL
+    """,
+    # Every row is written a few times and deleted: leave room on its page, and clean up by count,
+    # as a share of a table that is mostly empty means nothing.
+    """
+    ALTER TABLE queue_messages SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0,
+                                    autovacuum_vacuum_threshold = 2000)
+    """,
+    """
     CREATE TABLE dead_letters (
         id uuid NOT NULL,
         tenant_id uuid NOT NULL,
@@ -129,6 +140,9 @@ TABLES = (
         key text NOT NULL,
         payload jsonb NOT NULL,
         v smallint DEFAULT '1' NOT NULL,
+        priority smallint DEFAULT '0' NOT NULL,
+        ordering_key text,
+        position bigint DEFAULT '0' NOT NULL,
         attempts integer NOT NULL,
         code text NOT NULL,
         detail text DEFAULT '' NOT NULL,
@@ -309,6 +323,7 @@ TABLES = (
         state text DEFAULT 'pending' NOT NULL,
         claim_no integer DEFAULT '0' NOT NULL,
         claimed_at timestamptz,
+        slot_at timestamptz,
         reserved_id text,
         native_id text,
         echoed_id text,
@@ -337,6 +352,17 @@ TABLES = (
     CREATE INDEX ix_sends_unfinished
         ON sends (tenant_id, conversation_id, seq)
         WHERE state in ('pending', 'sending', 'unknown')
+    """,
+    """
+    CREATE TABLE simulator_customers (
+        tenant_id uuid NOT NULL,
+        channel_id uuid NOT NULL,
+        address text NOT NULL,
+        name text NOT NULL,
+        created_at timestamptz DEFAULT platform_now() NOT NULL,
+        CONSTRAINT pk_simulator_customers PRIMARY KEY (tenant_id, channel_id, address),
+        CONSTRAINT fk_simulator_customers_tenant_id_channel_id_channels FOREIGN KEY(tenant_id, channel_id) REFERENCES channels (tenant_id, id)
+    )
     """,
     """
     CREATE TABLE simulator_messages (
@@ -411,9 +437,10 @@ TABLES = (
         description text DEFAULT '' NOT NULL,
         active boolean DEFAULT true NOT NULL,
         images jsonb DEFAULT '[]' NOT NULL,
-        search tsvector GENERATED ALWAYS AS (setweight(to_tsvector('simple', name), 'A')
-            || setweight(to_tsvector('indonesian', name || ' ' || category), 'B')
-            || setweight(to_tsvector('simple', category), 'B')
+        search tsvector GENERATED ALWAYS AS
+            (setweight(to_tsvector('simple', translate(name, '/._&+-', '      ')), 'A')
+            || setweight(to_tsvector('indonesian', translate(name || ' ' || category, '/._&+-', '      ')), 'B')
+            || setweight(to_tsvector('simple', translate(category, '/._&+-', '      ')), 'B')
             || setweight(to_tsvector('indonesian', description), 'D')) STORED,
         version integer DEFAULT '1' NOT NULL,
         created_at timestamptz DEFAULT platform_now() NOT NULL,
@@ -547,7 +574,9 @@ FUNCTIONS = (
         ON CONFLICT (tenant_id, queue, kind, key) DO UPDATE
         SET generation = q.generation + 1, payload = excluded.payload,
             available_at = excluded.available_at, priority = excluded.priority,
-            published_at = NULL
+            published_at = NULL,
+            -- a relay that is just publishing the old due time must not mark the new one
+            lease_until = CASE WHEN q.lease_id IS NOT NULL THEN q.lease_until END
         RETURNING id
     $$
     """,
@@ -629,36 +658,65 @@ FUNCTIONS = (
         outcome := 'cancelled';
         IF s.kind = 'ai' AND NOT EXISTS (
             SELECT FROM sends e WHERE e.tenant_id = s.tenant_id
-            AND e.reply_id = s.reply_id AND e.claim_no > 0
+            AND e.reply_id = s.reply_id AND e.id <> s.id AND e.claim_no > 0
         ) THEN
             PERFORM take_back_reply(s.tenant_id, s.conversation_id, s.reply_id);
         END IF;
     END
     $$
     """,
-    # A reply of which nothing left answers nothing: its messages wait again, its turn goes on.
+    # A reply of which nothing left answers nothing: its messages wait again, its turn goes on with
+    # its journal, only the draft is gone. Where the customer's next turn has begun meanwhile, that
+    # one gets the journal, so that no effect in it happens again; its worker is fenced.
     """
     CREATE FUNCTION take_back_reply(p_tenant uuid, p_conversation uuid, p_reply uuid)
     RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+    DECLARE
+        waiting_again integer;
+        taken_back uuid;
+        begun uuid;
     BEGIN
         UPDATE messages SET answered_by = NULL, answered_how = NULL
         WHERE tenant_id = p_tenant AND answered_by = p_reply AND answered_how = 'ai'
           AND revoked_at IS NULL;
-        UPDATE turns SET state = 'open', outcome = NULL, reply_id = NULL, ended_at = NULL
-        WHERE tenant_id = p_tenant AND conversation_id = p_conversation AND reply_id = p_reply
-          AND NOT EXISTS (SELECT FROM turns o WHERE o.tenant_id = p_tenant
-                          AND o.conversation_id = p_conversation AND o.state = 'open');
-        IF EXISTS (
-            SELECT FROM messages m WHERE m.tenant_id = p_tenant
-            AND m.conversation_id = p_conversation AND m.direction = 'in'
-            AND m.answered_how IS NULL
-        ) THEN
-            UPDATE conversations
-            SET first_unanswered_at = coalesce(first_unanswered_at, platform_now())
-            WHERE tenant_id = p_tenant AND id = p_conversation;
-            PERFORM enqueue_task(gen_random_uuid(), p_tenant, 'crm_tasks', 'conversation.turn',
-                                 p_conversation::text, '{}', NULL, NULL, 0, NULL, 0);
+        GET DIAGNOSTICS waiting_again = ROW_COUNT;
+        IF waiting_again = 0 THEN
+            UPDATE turns SET outcome = 'nothing_left'
+            WHERE tenant_id = p_tenant AND reply_id = p_reply;
+            RETURN;
         END IF;
+        SELECT id INTO taken_back FROM turns
+        WHERE tenant_id = p_tenant AND conversation_id = p_conversation AND reply_id = p_reply;
+        SELECT id INTO begun FROM turns
+        WHERE tenant_id = p_tenant AND conversation_id = p_conversation AND state = 'open';
+        IF taken_back IS NOT NULL THEN
+            INSERT INTO turn_steps (tenant_id, turn_id, step, kind, body, lease_epoch)
+            SELECT p_tenant, taken_back, coalesce(max(step), -1) + 1, 'discard',
+                   jsonb_build_object('draft', coalesce((
+                       SELECT string_agg(body, E'\\n\\n' ORDER BY seq) FROM sends
+                       WHERE tenant_id = p_tenant AND reply_id = p_reply), '')),
+                   coalesce(max(lease_epoch), 0)
+            FROM turn_steps WHERE tenant_id = p_tenant AND turn_id = taken_back;
+            IF begun IS NULL THEN
+                UPDATE turns SET state = 'open', outcome = NULL, reply_id = NULL, ended_at = NULL
+                WHERE tenant_id = p_tenant AND id = taken_back;
+            ELSE
+                UPDATE turn_steps SET turn_id = begun, step = step + 2 + coalesce((
+                    SELECT max(step) FROM turn_steps
+                    WHERE tenant_id = p_tenant AND turn_id = begun), -2)
+                WHERE tenant_id = p_tenant AND turn_id = taken_back;
+                UPDATE turns SET outcome = 'merged', reply_id = NULL
+                WHERE tenant_id = p_tenant AND id = taken_back;
+                UPDATE conversations SET lease_epoch = lease_epoch + 1, lease_owner = NULL,
+                                         lease_until = NULL
+                WHERE tenant_id = p_tenant AND id = p_conversation;
+            END IF;
+        END IF;
+        UPDATE conversations
+        SET first_unanswered_at = coalesce(first_unanswered_at, platform_now())
+        WHERE tenant_id = p_tenant AND id = p_conversation;
+        PERFORM enqueue_task(gen_random_uuid(), p_tenant, 'crm_tasks', 'conversation.turn',
+                             p_conversation::text, '{}', NULL, NULL, 0, NULL, 0);
     END
     $$
     """,
@@ -679,6 +737,7 @@ TENANT_TABLES = (
     "message_anomalies",
     "early_events",
     "sends",
+    "simulator_customers",
     "simulator_messages",
     "turns",
     "turn_steps",
@@ -711,9 +770,10 @@ SYSTEM_GRANTS = (
     ("platform_ingest", "api_keys", "SELECT, UPDATE (last_used_at)"),
     ("platform_relay", "queue_messages", "SELECT, UPDATE, DELETE"),
     ("platform_relay", "dead_letters", "SELECT, INSERT, UPDATE"),
+    ("platform_relay", "tenants", "SELECT (id)"),
     ("platform_sweeper", "tenants", "SELECT (id, status)"),
     ("platform_sweeper", "channels", "SELECT (tenant_id, id, kind, state, active)"),
-    ("platform_sweeper", "inbox_events", "SELECT (tenant_id, id, state, received_at)"),
+    ("platform_sweeper", "inbox_events", "SELECT (tenant_id, id, source, state, received_at)"),
     ("platform_sweeper", "queue_messages", "SELECT (tenant_id, id, queue, kind, key)"),
     (
         "platform_sweeper",
@@ -770,6 +830,10 @@ def upgrade() -> None:
     for role, table, privileges in SYSTEM_GRANTS:
         op.execute(f"GRANT {privileges} ON {table} TO {role}")
     op.execute(
-        "INSERT INTO llm_configs (id, name, provider, model, temperature)"
-        " VALUES (gen_random_uuid(), 'offline', 'offline', 'offline-demo', 0)"
+        "INSERT INTO llm_configs (id, name, provider, model, api_key_env, temperature, max_tokens)"
+        " VALUES (gen_random_uuid(), 'offline', 'offline', 'offline-demo', NULL, 0, 1024),"
+        " (gen_random_uuid(), 'default-smart', 'openai', 'gpt-5', 'OPENAI_API_KEY', 1, 8192),"
+        " (gen_random_uuid(), 'default-fast', 'openai', 'gpt-5-mini', 'OPENAI_API_KEY', 1, 8192),"
+        " (gen_random_uuid(), 'claude-smart', 'anthropic', 'claude-sonnet-4-5',"
+        " 'ANTHROPIC_API_KEY', 0.3, 1024)"
     )
