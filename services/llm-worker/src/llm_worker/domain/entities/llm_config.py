@@ -26,6 +26,9 @@ class KeyNotAllowed(Forbidden):
     code = "llm_key_not_allowed"
 
 
+_CALM = Temperature(0.3)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LLMConfig:
     """One named model. ``tenant_id`` ``None`` is a row of the platform, written by its operator.
@@ -48,7 +51,7 @@ class LLMConfig:
     base_url: str | None = None
     api_key_env: str | None = None
     api_key: ApiKey | None = None
-    temperature: Temperature = Temperature(0.3)
+    temperature: Temperature = _CALM
     max_tokens: int = 1024
     timeout: timedelta | None = None
     """Longest wait for the whole answer; ``None`` takes LLM_DEFAULT_TIMEOUT_SECONDS."""

@@ -18,18 +18,17 @@ MAX_ANSWER_CHARACTERS = 100_000
 _MAX_JSON_VALUES = 64
 
 _THINK = r"(?:think|thinking|thought|reasoning|reflection)"
-_CLOSED_THOUGHT = re.compile(rf"<{_THINK}\b[^>]*>.*?</{_THINK}>", re.DOTALL | re.IGNORECASE)
-_THOUGHT_WITHOUT_START = re.compile(rf"\A.*</{_THINK}>", re.DOTALL | re.IGNORECASE)
-_THOUGHT_WITHOUT_END = re.compile(rf"<{_THINK}\b[^>]*>.*\Z", re.DOTALL | re.IGNORECASE)
+_THOUGHT_TAG = re.compile(rf"<(/?){_THINK}\b[^<>]{{0,200}}>", re.IGNORECASE)
 
 _CALL_MARKS = re.compile(
     r"</?(?:tool_calls?|function_calls?|tools?|tool_response)>|\[/?TOOL_CALLS\]|<\|[a-z_▁]+\|>",
     re.IGNORECASE,
 )
+# Answers of 100 000 characters are read: no pattern may look at the same text again and again.
 _NAMED_CALL = re.compile(
-    r"<function=([A-Za-z0-9_-]{1,64})>\s*(\{.*?\})?\s*</function>|"
-    r"^\s*(?:Action|Tool|Function)\s*:\s*([A-Za-z0-9_-]{1,64})\s*\n"
-    r"\s*(?:Action Input|Arguments|Input)\s*:\s*(\{.*\})\s*$",
+    r"<function=([A-Za-z0-9_-]{1,64})>\s*(\{(?:(?!<function=).)*?\})?\s*</function>|"
+    r"^[ \t]*(?:Action|Tool|Function)[ \t]*:[ \t]*([A-Za-z0-9_-]{1,64})[ \t]*\n"
+    r"[ \t]*(?:Action Input|Arguments|Input)[ \t]*:[ \t]*(\{.*\})[ \t]*$",
     re.DOTALL | re.MULTILINE,
 )
 _EMPTY_FENCE = re.compile(r"```[a-z]*\s*```", re.IGNORECASE)
@@ -88,9 +87,19 @@ def read_answer(message: "AIMessage", tool_names: Collection[str] = ()) -> Answe
 
 def strip_reasoning(text: str) -> str:
     """Remove thoughts in tags, also where the opening or the closing tag is missing."""
-    text = _CLOSED_THOUGHT.sub("", text)
-    text = _THOUGHT_WITHOUT_START.sub("", text)
-    return _THOUGHT_WITHOUT_END.sub("", text).strip()
+    kept: list[str] = []
+    position, is_thinking = 0, False
+    for tag in _THOUGHT_TAG.finditer(text):
+        if tag[1]:
+            if not is_thinking:
+                kept.clear()  # it began before the answer did
+            position, is_thinking = tag.end(), False
+        elif not is_thinking:
+            kept.append(text[position : tag.start()])
+            is_thinking = True
+    if not is_thinking:
+        kept.append(text[position:])
+    return "".join(kept).strip()
 
 
 def read_arguments(value: Any) -> list[dict[str, Any]]:
@@ -120,12 +129,14 @@ def read_arguments(value: Any) -> list[dict[str, Any]]:
 def mend_arguments(value: Any) -> str:
     """The same arguments as LangChain reads them: JSON text of one object.
 
-    What cannot be read stays as it is, for `read_answer` to report.
+    What cannot be read becomes text that is no JSON at all, for `read_answer` to report: a list or
+    a number would end the whole answer with an error.
     """
     try:
         sets = read_arguments(value)
     except ValueError:
-        return value if isinstance(value, str) else json.dumps(value, default=str)
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        return f"unreadable: {text}"
     if len(sets) == 1:
         return json.dumps(sets[0], ensure_ascii=False)
     return "".join(json.dumps(each, ensure_ascii=False) for each in sets)
@@ -259,7 +270,8 @@ def _json_values(text: str) -> Iterator[Any]:
     """All JSON values of a text that holds nothing else."""
     decoder = json.JSONDecoder(strict=False)
     for source in (text.strip(), text.strip().translate(_CURLY)):
-        values, position = [], 0
+        values: list[Any] = []
+        position = 0
         try:
             while position < len(source) and len(values) < _MAX_JSON_VALUES:
                 value, position = decoder.raw_decode(source, position)

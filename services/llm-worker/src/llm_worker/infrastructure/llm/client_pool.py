@@ -26,7 +26,7 @@ class _LoopClients(Generic[C]):
     open: OrderedDict[tuple[str, str, bytes], tuple[C, httpx2.AsyncClient]] = field(
         default_factory=OrderedDict
     )
-    retiring: set[asyncio.Task[None]] = field(default_factory=set)
+    retiring: dict[asyncio.Task[None], httpx2.AsyncClient] = field(default_factory=dict)
 
 
 class ClientPool:
@@ -71,8 +71,8 @@ class ClientPool:
             if len(clients.open) > self._capacity:
                 _, (_, old) = clients.open.popitem(last=False)
                 task = asyncio.create_task(self._retire(old))
-                clients.retiring.add(task)
-                task.add_done_callback(clients.retiring.discard)
+                clients.retiring[task] = old
+                task.add_done_callback(lambda done: clients.retiring.pop(done, None))
         clients.open.move_to_end(identity)
         client: C = found[0]
         return client
@@ -82,14 +82,13 @@ class ClientPool:
         clients = self._loops.pop(asyncio.get_running_loop(), None)
         if clients is None:
             return
-        for task in tuple(clients.retiring):
+        retiring = dict(clients.retiring)
+        for task in retiring:
             task.cancel()
-        await asyncio.gather(*clients.retiring, return_exceptions=True)
-        for _, http in clients.open.values():
+        await asyncio.gather(*retiring, return_exceptions=True)
+        for http in (*retiring.values(), *(http for _, http in clients.open.values())):
             await http.aclose()
 
     async def _retire(self, http: httpx2.AsyncClient) -> None:
-        try:
-            await asyncio.sleep(self._grace.total_seconds())
-        finally:
-            await http.aclose()
+        await asyncio.sleep(self._grace.total_seconds())
+        await http.aclose()

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from shared.kernel.clock import utc_now
 from shared.kernel.errors import DomainError, Invalid, Unavailable
@@ -22,6 +22,8 @@ class ModelUnavailable(Unavailable):
     """The model does not answer for the moment."""
 
     code = "model_unavailable"
+    blames_provider: ClassVar[bool] = True
+    """Whether a circuit breaker may count it: a wait that we cut short proves nothing."""
 
 
 class ModelRefused(Invalid):
@@ -95,8 +97,9 @@ def as_platform_error(exc: Exception, *, now: Callable[[], datetime] = utc_now) 
     again. The provider's own words stay in the cause and never enter the detail: they may repeat
     the prompt or the key.
     """
-    if isinstance(exc, DomainError):
-        return exc
+    ours = _ours(exc)
+    if ours is not None:
+        return ours
     names = {kind.__name__ for kind in type(exc).__mro__}
     status, text = _status(exc), _text(exc)
     if status is not None:
@@ -115,6 +118,16 @@ def as_platform_error(exc: Exception, *, now: Callable[[], datetime] = utc_now) 
         # how LangChain says that a 200 held an error, no choices or no JSON
         return _by_text(text) if _speaks_of_an_answer(exc, text) else ModelCallFailed()
     return ModelCallFailed()
+
+
+def _ours(exc: BaseException) -> DomainError | None:
+    """An error of the platform, also where an SDK wrapped it: our transport refuses addresses."""
+    cause: BaseException | None = exc
+    for _ in range(8):
+        if cause is None or isinstance(cause, DomainError):
+            return cause
+        cause = cause.__cause__
+    return None
 
 
 def error_in_answer(error: Any) -> DomainError:

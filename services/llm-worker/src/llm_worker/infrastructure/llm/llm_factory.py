@@ -4,11 +4,16 @@ This module loads no provider SDK and not LangChain either: each provider's modu
 its first model is made, because they cost seconds and most processes use one of them.
 """
 
+import asyncio
 import os
+import sys
 from collections.abc import Callable, Mapping
+from hashlib import sha256
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from llm_worker.domain.entities.llm_config import InvalidLLMConfig, LLMConfig
+from llm_worker.domain.value_objects.provider import ProviderType
 from llm_worker.infrastructure.llm.client_pool import ClientPool, Transport
 from llm_worker.infrastructure.llm.errors import ModelKeyInvalid
 from shared.config.settings import LlmSettings
@@ -18,6 +23,13 @@ if TYPE_CHECKING:
 
 _NO_KEY = "not-needed"
 """What a server that asks for no key is told; the SDKs insist on sending one."""
+
+_MODULES = {
+    ProviderType.OPENAI: "llm_worker.infrastructure.llm.providers.openai_chat",
+    ProviderType.OPENAI_COMPATIBLE: "llm_worker.infrastructure.llm.providers.openai_chat",
+    ProviderType.ANTHROPIC: "llm_worker.infrastructure.llm.providers.anthropic_chat",
+    ProviderType.OFFLINE: "llm_worker.infrastructure.llm.offline_model",
+}
 
 
 class LLMFactory:
@@ -60,6 +72,25 @@ class LLMFactory:
         if config.provider.is_anthropic:
             return self._anthropic(config, key)
         return self._openai(config, key)
+
+    async def load(self, provider: ProviderType) -> None:
+        """Import what ``provider`` needs, in a thread: an SDK takes seconds the loop cannot spare.
+
+        `create` works without it, and blocks for as long.
+        """
+        module = _MODULES.get(provider)
+        if module is not None and module not in sys.modules:
+            await asyncio.to_thread(import_module, module)
+
+    def key_digest(self, config: LLMConfig) -> str:
+        """A short digest that tells keys apart and gives none away; empty where there is no key.
+
+        Raises:
+            KeyNotAllowed, ModelKeyInvalid: as `create`.
+        """
+        if not config.provider.is_remote:
+            return ""
+        return sha256(self._key(config).encode()).hexdigest()[:12]
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""

@@ -21,6 +21,13 @@ class LLMTimeoutError(ModelUnavailable):
         self.operation = operation
 
 
+class DeadlinePassed(LLMTimeoutError):
+    """Our own time ran out before the model had a fair chance to answer."""
+
+    code = "model_deadline_passed"
+    blames_provider = False
+
+
 async def with_timeout(
     coro: Awaitable[T], timeout_seconds: float | timedelta, operation: str = "LLM call"
 ) -> T:

@@ -11,8 +11,10 @@ from pydantic import SecretStr
 
 def build_client(*, base_url: str, api_key: str, http: httpx2.AsyncClient) -> anthropic.AsyncClient:
     """A client that sends what it is given; an explicit key keeps the environment's out."""
-    return anthropic.AsyncClient(
-        base_url=base_url, api_key=api_key, http_client=http, max_retries=0, timeout=None
+    return _without_environment(
+        anthropic.AsyncClient(
+            base_url=base_url, api_key=api_key, http_client=http, max_retries=0, timeout=None
+        )
     )
 
 
@@ -37,5 +39,13 @@ def build_model(
         stream_usage=True,
     )
     # ChatAnthropic takes no client; its own is a cached property, so this one stands in its place
-    chat.__dict__["_async_client"] = client.with_options(timeout=timeout_seconds)
+    bound = _without_environment(client.with_options(timeout=timeout_seconds))
+    chat.__dict__["_async_client"] = bound
     return chat
+
+
+def _without_environment(client: anthropic.AsyncClient) -> anthropic.AsyncClient:
+    """Every new client, a copy too, adds the headers of ANTHROPIC_CUSTOM_HEADERS, which are the
+    operator's and not for a tenant's server."""
+    client._custom_headers = {}
+    return client

@@ -52,13 +52,11 @@ class AsyncOnly:
 
 def build_client(*, base_url: str, api_key: str, http: httpx2.AsyncClient) -> openai.AsyncOpenAI:
     """A client that sends what it is given and reads nothing from the environment."""
-    client = openai.AsyncOpenAI(
-        base_url=base_url, api_key=api_key, http_client=http, max_retries=0, timeout=None
+    return _without_environment(
+        openai.AsyncOpenAI(
+            base_url=base_url, api_key=api_key, http_client=http, max_retries=0, timeout=None
+        )
     )
-    # the SDK fills these from the environment; they belong to the operator's account alone
-    client.organization = None
-    client.project = None
-    return client
 
 
 def build_model(
@@ -71,7 +69,7 @@ def build_model(
     own_api: bool,
 ) -> ChatOpenAI:
     """A chat model on a shared client. ``own_api`` says that OpenAI itself answers."""
-    bound = client.with_options(timeout=timeout_seconds)
+    bound = _without_environment(client.with_options(timeout=timeout_seconds))
     limit: dict[str, Any] = (
         # most compatible servers know only the older name
         {"max_completion_tokens": max_tokens}
@@ -94,6 +92,15 @@ def build_model(
         use_responses_api=False,
         **limit,
     )
+
+
+def _without_environment(client: openai.AsyncOpenAI) -> openai.AsyncOpenAI:
+    """Every new client, a copy too, takes these from OPENAI_ORG_ID, OPENAI_PROJECT_ID and
+    OPENAI_CUSTOM_HEADERS. They belong to the operator's account and not to a tenant's server."""
+    client.organization = None
+    client.project = None
+    client._custom_headers = {}
+    return client
 
 
 def _mend(response: openai.BaseModel) -> None:

@@ -1,0 +1,328 @@
+"""One call to a model with everything around it that keeps a bad day at a provider from becoming
+ours: fallback chain → retries → circuit breaker → time limit → call → readable answer.
+
+Conversations and jobs call models through here and in no other way; the SDKs' own retries are off.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from llm_worker.domain.entities.llm_config import LLMConfig
+from llm_worker.domain.repositories.llm_config_repository import LLMConfigNotFound
+from llm_worker.infrastructure.llm.answers import Answer, read_answer
+from llm_worker.infrastructure.llm.backoff import (
+    BackoffConfig,
+    RetryBudget,
+    Sleep,
+    retry_with_backoff,
+)
+from llm_worker.infrastructure.llm.circuit_breaker import (
+    CircuitBreaker,
+    CircuitBreakerConfig,
+    CircuitBreakerRegistry,
+    Monotonic,
+)
+from llm_worker.infrastructure.llm.errors import ModelRefused, as_platform_error
+from llm_worker.infrastructure.llm.llm_factory import LLMFactory
+from llm_worker.infrastructure.llm.metrics import CALLS, SECONDS, TOKENS
+from llm_worker.infrastructure.llm.response_validator import InvalidResponse, validate_response
+from llm_worker.infrastructure.llm.timeout import DeadlinePassed, LLMTimeoutError, with_timeout
+from shared.config.settings import LlmSettings
+from shared.kernel.errors import DomainError, Unavailable
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+log = structlog.get_logger()
+
+_FAIR_WAIT = timedelta(seconds=10)
+"""A model that was given this long and said nothing is slow, however short the caller's time."""
+_REFUSALS = frozenset({"content_filter", "refusal", "safety"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """What an answer cost and who gave it."""
+
+    config_name: str
+    model: str
+    attempts: int
+    """Calls that were begun, over all configurations of the chain."""
+    tokens_in: int
+    tokens_out: int
+    milliseconds: int
+    """From the first attempt to the answer, waits included."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReply:
+    """An answer that can be read, and its record."""
+
+    message: AIMessage
+    record: CallRecord
+
+
+def breaker_config(settings: LlmSettings) -> CircuitBreakerConfig:
+    """The operator's thresholds as the breaker takes them."""
+    return CircuitBreakerConfig(
+        failure_threshold=settings.circuit_breaker_failure_threshold,
+        success_threshold=settings.circuit_breaker_success_threshold,
+        timeout_seconds=settings.circuit_breaker_timeout_seconds.total_seconds(),
+    )
+
+
+class ModelCaller:
+    """Calls models for one process."""
+
+    def __init__(
+        self,
+        factory: LLMFactory,
+        registry: CircuitBreakerRegistry,
+        settings: LlmSettings,
+        *,
+        sleep: Sleep = asyncio.sleep,
+        dice: random.Random | None = None,
+        monotonic: Monotonic = time.monotonic,
+    ) -> None:
+        self._factory = factory
+        self._registry = registry
+        self._settings = settings
+        self._sleep = sleep
+        self._dice = dice or random.Random()
+        self._monotonic = monotonic
+        self._budgets: dict[str, RetryBudget] = {}
+        self._backoff = BackoffConfig(
+            initial_delay=settings.llm_retry_initial_delay.total_seconds(),
+            max_delay=settings.llm_retry_max_delay.total_seconds(),
+        )
+
+    async def call(
+        self,
+        configs: Sequence[LLMConfig],
+        messages: Sequence[BaseMessage],
+        *,
+        tools: "Sequence[BaseTool | Mapping[str, Any]]" = (),
+        deadline: timedelta,
+        chat: bool = True,
+    ) -> AIMessage:
+        """`call_recorded` for those who need no record."""
+        reply = await self.call_recorded(
+            configs, messages, tools=tools, deadline=deadline, chat=chat
+        )
+        return reply.message
+
+    async def call_recorded(
+        self,
+        configs: Sequence[LLMConfig],
+        messages: Sequence[BaseMessage],
+        *,
+        tools: "Sequence[BaseTool | Mapping[str, Any]]" = (),
+        deadline: timedelta,
+        chat: bool = True,
+    ) -> ModelReply:
+        """Ask the first of ``configs`` that answers, within ``deadline`` altogether.
+
+        ``chat`` says that a customer waits: no attempt then takes longer than
+        LLM_CHAT_TIMEOUT_SECONDS. The message that comes back holds clean text, readable
+        ``tool_calls``, and in ``invalid_tool_calls`` those that can only be answered with their
+        ``error``; it is never empty.
+
+        Raises:
+            ModelUnavailable: nobody answers for the moment; also `LLMTimeoutError` and
+                `CircuitOpenError`. ``retry_after`` is the soonest that one of them named.
+            ModelRefused: the content was refused; another provider is not asked.
+            DomainError: what the first configuration failed with, when trying again is useless.
+        """
+        run = _Run(self, messages, [convert_to_openai_tool(tool) for tool in tools], deadline, chat)
+        failures: list[DomainError] = []
+        for config in configs:
+            try:
+                return await run.ask(config)
+            except ModelRefused:
+                raise
+            except DomainError as error:
+                failures.append(error)
+        raise _worst(failures)
+
+    def _circuit(self, config: LLMConfig) -> tuple[CircuitBreaker, RetryBudget]:
+        name = f"{config.provider}:{config.model}:{self._factory.key_digest(config)}"
+        budget = self._budgets.get(name)
+        if budget is None:
+            if len(self._budgets) >= 1024:  # keys that tenants replaced long ago
+                self._budgets.clear()
+            budget = self._budgets[name] = RetryBudget(monotonic=self._monotonic)
+        return self._registry.get_or_create(name), budget
+
+
+class _Run:
+    """One `ModelCaller.call`: its clock and its count of attempts."""
+
+    def __init__(
+        self,
+        caller: ModelCaller,
+        messages: Sequence[BaseMessage],
+        tools: Sequence[dict[str, Any]],
+        deadline: timedelta,
+        chat: bool,
+    ) -> None:
+        self._caller = caller
+        self._messages = list(messages)
+        self._tools = tools
+        self._tool_names = frozenset(tool["function"]["name"] for tool in tools)
+        self._started = caller._monotonic()
+        self._end = self._started + deadline.total_seconds()
+        self._chat = chat
+        self._attempts = 0
+        self._tokens = [0, 0]
+
+    async def ask(self, config: LLMConfig) -> ModelReply:
+        caller = self._caller
+        breaker, budget = caller._circuit(config)
+        await caller._factory.load(config.provider)
+        model = caller._factory.create(config)
+        runnable: Any = model.bind_tools(self._tools) if self._tools else model
+
+        async def once() -> tuple[AIMessage, Answer]:
+            message = await breaker.call(lambda: self._attempt(config, runnable))
+            return message, read_answer(message, self._tool_names)
+
+        async def readable() -> AIMessage:
+            message, answer = await once()
+            if _is_no_answer(answer) and budget.take():
+                message, answer = await once()
+            if _is_no_answer(answer):
+                raise InvalidResponse(f"{config.name} sent no usable answer")
+            return _usable(message, answer)
+
+        message = await retry_with_backoff(
+            readable,
+            caller._settings.llm_max_retries,
+            caller._backoff,
+            deadline=self._rest(),
+            budget=budget,
+            sleep=caller._sleep,
+            dice=caller._dice,
+            monotonic=caller._monotonic,
+        )
+        return ModelReply(message, self._record(config))
+
+    async def _attempt(self, config: LLMConfig, runnable: Any) -> AIMessage:
+        limit, fair = self._limit(config)
+        labels = (str(config.provider), str(config.model))
+        self._attempts += 1
+        began = self._caller._monotonic()
+        outcome = "cancelled"
+        try:
+            message = await with_timeout(self._send(runnable), limit, f"The model {config.name}")
+            outcome = "ok"
+        except Exception as exc:
+            error = as_platform_error(exc)
+            if isinstance(error, LLMTimeoutError) and not fair:
+                error = DeadlinePassed(error.timeout_seconds, error.operation)
+            outcome = error.code
+            log.warning("model_call_failed", config=config.name, model=labels[1], code=outcome)
+            raise error from exc
+        finally:
+            CALLS.labels(*labels, outcome).inc()
+            SECONDS.labels(*labels).observe(self._caller._monotonic() - began)
+        self._count_tokens(message, labels)
+        return message
+
+    async def _send(self, runnable: Any) -> AIMessage:
+        message: AIMessage = await runnable.ainvoke(self._messages)
+        if _ended_with(message) in _REFUSALS or message.additional_kwargs.get("refusal"):
+            raise ModelRefused()
+        return message
+
+    def _limit(self, config: LLMConfig) -> tuple[timedelta, bool]:
+        """How long this attempt may take, and whether that is long enough to judge the model."""
+        settings = self._caller._settings
+        own = config.timeout or settings.llm_default_timeout_seconds
+        if self._chat:
+            own = min(own, settings.llm_chat_timeout_seconds)
+        rest = self._rest()
+        if rest <= timedelta(0):
+            raise DeadlinePassed(0, f"The model {config.name}")
+        return min(own, rest), rest >= min(own, _FAIR_WAIT)
+
+    def _rest(self) -> timedelta:
+        return timedelta(seconds=self._end - self._caller._monotonic())
+
+    def _count_tokens(self, message: AIMessage, labels: tuple[str, str]) -> None:
+        usage = message.usage_metadata
+        if usage is not None:
+            counted = (usage["input_tokens"], usage["output_tokens"])
+        else:  # many compatible servers do not say
+            counted = (
+                count_tokens_approximately(self._messages),
+                count_tokens_approximately([message]),
+            )
+        for position, direction in enumerate(("in", "out")):
+            self._tokens[position] += counted[position]
+            TOKENS.labels(*labels, direction).inc(counted[position])
+
+    def _record(self, config: LLMConfig) -> CallRecord:
+        return CallRecord(
+            config_name=config.name,
+            model=str(config.model),
+            attempts=self._attempts,
+            tokens_in=self._tokens[0],
+            tokens_out=self._tokens[1],
+            milliseconds=round((self._caller._monotonic() - self._started) * 1000),
+        )
+
+
+def _is_no_answer(answer: Answer) -> bool:
+    if answer.tool_calls:
+        return False
+    return not validate_response(answer.text, min_length=1).is_valid
+
+
+def _usable(message: AIMessage, answer: Answer) -> AIMessage:
+    """The message as it may be kept: no reasoning, no calls inside the text."""
+    return AIMessage(
+        content=answer.text,
+        tool_calls=[
+            {"id": call.id, "name": call.name, "args": call.args, "type": "tool_call"}
+            for call in answer.tool_calls
+            if call.problem is None
+        ],
+        invalid_tool_calls=[
+            {
+                "id": call.id,
+                "name": call.name,
+                "args": call.problem,  # no JSON: read again, it is still a problem
+                "error": call.problem,
+                "type": "invalid_tool_call",
+            }
+            for call in answer.tool_calls
+            if call.problem is not None
+        ],
+        usage_metadata=message.usage_metadata,
+        response_metadata=message.response_metadata,
+        id=message.id,
+    )
+
+
+def _ended_with(message: AIMessage) -> str | None:
+    metadata = message.response_metadata
+    ended = metadata.get("finish_reason") or metadata.get("stop_reason")
+    return ended if isinstance(ended, str) else None
+
+
+def _worst(failures: Sequence[DomainError]) -> DomainError:
+    """What to tell the caller: that waiting helps, if waiting helps with any of them."""
+    away = [error for error in failures if isinstance(error, Unavailable)]
+    if away:
+        return min(away, key=lambda error: error.retry_after or timedelta.max)
+    return failures[0] if failures else LLMConfigNotFound()
