@@ -84,9 +84,9 @@ conversations = Table(
     Index("ix_conversations_recent", "tenant_id", text("last_message_at DESC"), "id"),
     CheckConstraint("owner in ('ai', 'person', 'paused')", name="owner"),
 )
-"""``trouble`` is the code of what keeps the AI from answering, for staff to see; ``handover`` holds
-the last hand-over's reason, summary and team. ``lease_epoch`` fences workers, ``owner_epoch`` fences owners, ``inbound_seq`` counts what the
-customer said; ``version`` guards only what staff edit."""
+"""``lease_epoch`` fences workers, ``owner_epoch`` fences owners, ``inbound_seq`` counts what the
+customer said; ``version`` guards only what staff edit. ``trouble`` is the code of what keeps the AI
+from answering, for staff to see; ``handover`` the last hand-over's reason, summary and team."""
 
 messages = Table(
     "messages",
@@ -234,9 +234,11 @@ products = Table(
         "search",
         TSVECTOR,
         Computed(
-            "setweight(to_tsvector('simple', name), 'A') || "
-            "setweight(to_tsvector('indonesian', name || ' ' || category), 'B') || "
-            "setweight(to_tsvector('simple', category), 'B') || "
+            # signs become spaces first: PostgreSQL would read "Hot/Ice" as one word, a path
+            "setweight(to_tsvector('simple', translate(name, '/._&+-', '      ')), 'A') || "
+            "setweight(to_tsvector('indonesian', "
+            "translate(name || ' ' || category, '/._&+-', '      ')), 'B') || "
+            "setweight(to_tsvector('simple', translate(category, '/._&+-', '      ')), 'B') || "
             "setweight(to_tsvector('indonesian', description), 'D')",
             persisted=True,
         ),
