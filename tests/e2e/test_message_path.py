@@ -54,7 +54,10 @@ async def test_a_signed_message_gets_exactly_one_reply_through_the_right_session
         assert waha.texts(CUSTOMER) == ["Kopi Susu Rp18.000 ya kak."]
         [sent] = waha.sent[CUSTOMER]
         assert sent.session == shop.hooks.session
-        paths = [path.rsplit("/", 1)[-1] for path in waha.paths("Seen", "Typing", "Text")]
+        paths = [
+            path.rsplit("/", 1)[-1]
+            for path in waha.paths("sendSeen", "startTyping", "stopTyping", "sendText")
+        ]
         assert paths == ["sendSeen", "startTyping", "stopTyping", "sendText"]
 
 

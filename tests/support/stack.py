@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -42,7 +42,7 @@ from tests.support.waha_webhooks import Engine, Webhook, Webhooks
 Json = dict[str, Any]
 
 SERVICES: Mapping[str, tuple[str, ...]] = {
-    "gateway": ("ai_platform.main", "gateway"),
+    "gateway": ("uvicorn", "gateway.main:app", "--no-access-log"),
     "commerce-agent": ("commerce_agent.worker",),
     "messenger": ("messenger.worker",),
     "llm-worker": ("llm_worker.worker",),
@@ -110,15 +110,20 @@ class Stack:
         self._postgres = PostgresForTests(embedded=True)
 
     async def __aenter__(self) -> Self:
-        await self._postgres.__aenter__()
-        self._redis.__enter__()
-        self.database = await self._postgres.database()
-        self.http = httpx2.AsyncClient(base_url=self.base_url, timeout=30, trust_env=False)
-        self._environment = self._make_environment()
-        self.operator_key = await self.api_key()
-        for service in self._services:
-            self.start(service)
-        await self.ready()
+        async with AsyncExitStack() as entered:  # what is open when something fails is closed
+            await entered.enter_async_context(self._postgres)
+            entered.enter_context(self._redis)
+            self.database = await self._postgres.database()
+            self.http = await entered.enter_async_context(
+                httpx2.AsyncClient(base_url=self.base_url, timeout=30, trust_env=False)
+            )
+            self._environment = self._make_environment()
+            self.operator_key = await self.api_key()
+            entered.callback(self._stop_all)
+            for service in self._services:
+                self.start(service)
+            await self.ready()
+            self._opened = entered.pop_all()
         return self
 
     async def __aexit__(
@@ -127,20 +132,25 @@ class Stack:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self.http.aclose()
+        await self._opened.aclose()
+
+    def _stop_all(self) -> None:
+        for process in self._processes.values():
+            process.terminate()
         for process in self._processes.values():
             stop(process, signal.SIGTERM, patience=10)
-        self._redis.__exit__(kind, error, trace)
-        await self._postgres.__aexit__(kind, error, trace)
 
     def start(self, service: str) -> None:
         module, *arguments = SERVICES[service]
         self._processes[service] = spawn(
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, "-m", module, *arguments, *self._port_option(service)],
             log=self.folder / f"{service}.log",
             death_signal=signal.SIGKILL,
             env=self._environment,
         )
+
+    def _port_option(self, service: str) -> tuple[str, ...]:
+        return ("--port", str(self.port)) if service == "gateway" else ()
 
     def kill(self, service: str) -> None:
         """End it as the kernel would when memory is short."""

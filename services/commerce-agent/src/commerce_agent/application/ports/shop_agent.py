@@ -10,10 +10,11 @@ that arrives meanwhile is one more ``Heard`` step of the same turn.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any, Literal, Protocol, TypeAlias
 
 from commerce_agent.domain.value_objects.conversation_state import ConversationState
+from commerce_agent.domain.value_objects.facts import Fact as Fact
+from commerce_agent.domain.value_objects.facts import FactKind as FactKind
 from commerce_agent.domain.value_objects.ids import (
     CustomerId,
     MessageId,
@@ -25,29 +26,9 @@ from shared.kernel.errors import Unavailable
 from shared.kernel.ids import ChannelId, ConversationId, TenantId
 
 
-class FactKind(StrEnum):
-    """What the outgoing check looks for in a draft."""
-
-    AMOUNT = "amount"
-    NUMBER = "number"
-    URL = "url"
-    PRODUCT_CODE = "product_code"
-    ORDER_NUMBER = "order_number"
-    PHONE = "phone"
-    ACCOUNT = "account"
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """A value that code supplied, so a draft may say it. Amounts are minor units as digits."""
-
-    kind: FactKind
-    value: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handle:
-    """A short name under which a product was shown in this conversation; tools take nothing else."""
+    """A short name of a product that was shown in this conversation; tools take nothing else."""
 
     code: str
     product_id: ProductId
@@ -252,7 +233,7 @@ AgentOutcome: TypeAlias = Draft | HandedOver
 
 
 class AgentUnavailable(Unavailable):
-    """No model can answer at the moment; the turn waits. ``data['cause']`` is the code for staff."""
+    """No model can answer at the moment, so the turn waits; ``data["cause"]`` tells staff why."""
 
     code = "agent_unavailable"
 

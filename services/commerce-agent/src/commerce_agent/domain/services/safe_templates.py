@@ -22,42 +22,42 @@ _TEMPLATES: Final = {
         "id": (
             "Maaf, Kak, untuk yang itu saya belum bisa memberi jawaban yang pasti. Boleh sebutkan "
             "nama produk yang Kakak cari? Kalau ingin dibantu langsung oleh tim kami, cukup balas "
-            "*staf* ya. 🙏"
+            "*minta staf* ya. 🙏"
         ),
         "en": (
             "Sorry, I can't give you a sure answer to that yet. Could you tell me the name of the "
             "product you are looking for? If you would rather talk to our team, just reply "
-            "*staff*. 🙏"
+            "*talk to staff*. 🙏"
         ),
     },
     Fault.CAPS: {
         "id": (
             "Maaf, Kak, permintaannya agak panjang untuk saya jawab sekaligus. Boleh dikirim satu "
-            "per satu? Atau balas *staf* supaya dibantu langsung oleh tim kami. 🙏"
+            "per satu? Atau balas *minta staf* supaya dibantu langsung oleh tim kami. 🙏"
         ),
         "en": (
             "Sorry, that is a little too much for me at once. Could you ask one thing at a time? "
-            "Or reply *staff* and our team will help you. 🙏"
+            "Or reply *talk to staff* and our team will help you. 🙏"
         ),
     },
     Fault.NO_ANSWER: {
         "id": (
             "Maaf, Kak, saya belum menangkap maksudnya. Boleh ditulis ulang dengan kata lain? Atau "
-            "balas *staf* supaya dibantu langsung oleh tim kami. 🙏"
+            "balas *minta staf* supaya dibantu langsung oleh tim kami. 🙏"
         ),
         "en": (
-            "Sorry, I didn't quite get that. Could you say it in other words? Or reply *staff* and "
-            "our team will help you. 🙏"
+            "Sorry, I didn't quite get that. Could you say it in other words? Or reply *talk "
+            "to staff* and our team will help you. 🙏"
         ),
     },
     Fault.REFUSED: {
         "id": (
             "Maaf, Kak, untuk yang itu saya tidak bisa membantu. Ada yang ingin ditanyakan tentang "
-            "produk kami? Atau balas *staf* untuk bicara dengan tim kami. 🙏"
+            "produk kami? Atau balas *minta staf* untuk bicara dengan tim kami. 🙏"
         ),
         "en": (
             "Sorry, that is something I can't help with. Is there anything you would like to know "
-            "about our products? Or reply *staff* to talk to our team. 🙏"
+            "about our products? Or reply *talk to staff* to talk to our team. 🙏"
         ),
     },
 }

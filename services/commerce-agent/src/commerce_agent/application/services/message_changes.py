@@ -1,0 +1,151 @@
+"""What happens to messages after they were written: edits, deletions, reactions, ticks."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from commerce_agent.application.ports.message_store import AnsweredHow, EarlyEvent, StoredMessage
+from commerce_agent.application.ports.turn_store import TurnOutcome
+from commerce_agent.application.services.early_events import reaction_from_json, reaction_to_json
+from commerce_agent.application.services.message_intake import schedule
+from commerce_agent.application.services.stored import Stored, ignored, kept
+from commerce_agent.application.unit_of_work import UnitOfWork
+from commerce_agent.domain.entities.channel import Channel
+from commerce_agent.domain.entities.conversation import Conversation
+from commerce_agent.domain.events.conversation_events import MessageChanged, SendProgressed
+from commerce_agent.domain.services.turn_rules import BufferRule
+from commerce_agent.domain.value_objects.conversation_state import Owner
+from shared.waha.events import AckEvent, EditedEvent, ReactionEvent, RevokedEvent
+
+EarlyKind = Literal["revoked", "edited", "ack", "reaction"]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageChanges:
+    """Applies events about messages, or keeps them until the message is there. Callers commit."""
+
+    buffer: BufferRule
+
+    async def edit(self, uow: UnitOfWork, channel: Channel, event: EditedEvent) -> Stored:
+        """The text is another one. A draft or an unclaimed reply made from the old text goes."""
+        now = await uow.now()
+        at = min(event.sent_at or now, now)
+        found = await _locked(uow, channel, event.native_id)
+        if found is None:
+            body = {"text": event.text, "at": at.isoformat()}
+            return await _early(uow, channel, "edited", event.native_id, body)
+        conversation, message = found
+        if message is None:
+            return await _note(uow, conversation, "own_send_edited", event.native_id, now)
+        if message.is_revoked:
+            return ignored("revoked_before")
+        await uow.messages.edit(message.id, event.text, at=at)
+        if message.direction == "in":
+            await self._read_anew(uow, conversation, message, now)
+        return await _note(uow, conversation, "edited", event.native_id, now)
+
+    async def _read_anew(
+        self, uow: UnitOfWork, conversation: Conversation, message: StoredMessage, now: datetime
+    ) -> None:
+        if message.answered_how is None:
+            conversation.hear_anew()
+            await schedule(uow, conversation, self.buffer, now=now)
+        elif (
+            message.answered_how is AnsweredHow.AI
+            and message.answered_by is not None
+            and conversation.owner is Owner.AI
+            and await uow.sends.withdraw(conversation.id, message.answered_by)
+        ):
+            conversation.hear_anew()
+
+    async def revoke(self, uow: UnitOfWork, channel: Channel, event: RevokedEvent) -> Stored:
+        """It was deleted for everyone. Whether a reply that covers it may still leave is decided
+        when the reply is claimed."""
+        now = await uow.now()
+        found = await _locked(uow, channel, event.native_id)
+        if found is None:
+            return await _early(uow, channel, "revoked", event.native_id, {"at": now.isoformat()})
+        conversation, message = found
+        if message is None:
+            return await _note(uow, conversation, "own_send_revoked", event.native_id, now)
+        await uow.messages.revoke(message.id, at=now)
+        if message.direction == "in" and message.answered_how is None:
+            oldest = await uow.messages.first_waiting_since(conversation.id)
+            conversation.settle(oldest_waiting=oldest)
+            if oldest is None:
+                await uow.turns.end_open(conversation.id, TurnOutcome.NOTHING_LEFT)
+        return await _note(uow, conversation, "revoked", event.native_id, now)
+
+    async def react(self, uow: UnitOfWork, channel: Channel, event: ReactionEvent) -> Stored:
+        """Kept beside the message; nobody answers it."""
+        now = await uow.now()
+        body = reaction_to_json(event, min(event.sent_at or now, now))
+        found = await _locked(uow, channel, event.target_id)
+        if found is None:
+            return await _early(uow, channel, "reaction", event.target_id, body)
+        conversation, _ = found
+        if not await uow.messages.add(reaction_from_json(conversation, body)):
+            return ignored("duplicate")
+        return await _note(uow, conversation, "reaction", event.target_id, now)
+
+    async def acknowledge(self, uow: UnitOfWork, channel: Channel, event: AckEvent) -> Stored:
+        """How far a message of ours came; the highest level wins."""
+        sends = await uow.sends.acknowledge(channel.id, event.native_id, event.level)
+        if sends:
+            for send in sends:
+                uow.tx.record(
+                    SendProgressed(
+                        tenant_id=channel.tenant_id,
+                        conversation_id=send.conversation_id,
+                        occurred_at=await uow.now(),
+                        send_id=send.id,
+                        ack=event.level,
+                    )
+                )
+            return kept(sends[0].conversation_id)
+        if await uow.messages.set_ack(channel.id, event.native_id, event.level):
+            return kept()
+        if not event.from_me:
+            return ignored("not_ours")
+        return await _early(uow, channel, "ack", event.native_id, {"level": event.level})
+
+
+async def _locked(
+    uow: UnitOfWork, channel: Channel, native_id: str
+) -> tuple[Conversation, StoredMessage | None] | None:
+    """The conversation of a message, locked, and the message as it is under that lock; ``None`` in
+    its place: it is a send of ours. ``None``: nobody knows the id yet."""
+    message = await uow.messages.find(channel.id, native_id)
+    conversation_id = (
+        message.conversation_id
+        if message is not None
+        else await uow.sends.find_conversation(channel.id, native_id)
+    )
+    if conversation_id is None:
+        return None
+    conversation = await uow.conversations.find(conversation_id)
+    if conversation is None:  # merged into another this moment
+        return await _locked(uow, channel, native_id)
+    return conversation, await uow.messages.find(channel.id, native_id)
+
+
+async def _early(
+    uow: UnitOfWork, channel: Channel, kind: EarlyKind, native_id: str, body: dict[str, Any]
+) -> Stored:
+    await uow.messages.keep_early(channel.id, native_id, EarlyEvent(kind=kind, body=body))
+    return kept(None, "early")
+
+
+async def _note(
+    uow: UnitOfWork, conversation: Conversation, change: str, native_id: str, at: datetime
+) -> Stored:
+    uow.tx.record(
+        MessageChanged(
+            tenant_id=conversation.tenant_id,
+            conversation_id=conversation.id,
+            occurred_at=at,
+            change=change,
+            native_id=native_id,
+        )
+    )
+    return kept(conversation.id)

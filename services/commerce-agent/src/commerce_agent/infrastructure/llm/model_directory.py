@@ -1,0 +1,30 @@
+"""A tenant's models, read from the tables of the LLM context."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from llm_worker.domain.entities.llm_config import LLMConfig
+from llm_worker.infrastructure.persistence.llm_config_repository import SqlLLMConfigRepository
+from shared.kernel.ids import TenantId
+from shared.persistence.database import Database
+from shared.persistence.tables import tenants
+from shared.persistence.unit_of_work import Transaction
+from shared.security.crypto import KeyRing
+
+
+@dataclass(frozen=True, slots=True)
+class SqlModelDirectory:
+    """Implements `ModelDirectory`; the keys are opened with the tenant's own key."""
+
+    database: Database
+    keys: KeyRing
+
+    async def chain(self, tenant_id: TenantId, name: str) -> Sequence[LLMConfig]:
+        async with Transaction(self.database, tenant_id) as tx:
+            wrapped = await tx.connection.scalar(
+                select(tenants.c.wrapped_key).where(tenants.c.id == tenant_id)
+            )
+            cipher = self.keys.tenant(tenant_id, bytes(wrapped or b""))
+            return [await SqlLLMConfigRepository(tx.connection, tenant_id, cipher).get(name)]
