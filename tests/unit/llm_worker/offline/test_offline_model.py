@@ -162,6 +162,27 @@ async def test_the_nearest_is_not_sold_as_the_thing() -> None:
     assert answer.startswith("Yang persis begitu belum ada kak")
 
 
+async def test_a_narrowing_that_fits_nothing_spoken_of_is_asked_for_by_itself() -> None:
+    """ "Any cold ones?" after croissants means drinks."""
+    near = {"products": [{"code": "p1", "name": "Croissant", "variants": []}], "note": "nearest"}
+    cold = {"products": [{"code": "p2", "name": "Es Teh", "variants": []}], "total": 1}
+    model: Any = OfflineChatModel().bind_tools(tool_schemas())
+    messages = [
+        SystemMessage(PROMPT.format(language="id")),
+        said("ada croissant?"),
+        AIMessage("Ada kak: **Croissant**"),
+        said("ada yg dingin ga?"),
+    ]
+    for query, result in (("croissant dingin", near), ("dingin", cold)):
+        message = await model.ainvoke(messages)
+        [call] = message.tool_calls
+        assert call["args"] == {"query": query}
+        messages += [message, ToolMessage(json.dumps(result), tool_call_id=call["id"])]
+    answer = str((await model.ainvoke(messages)).text)
+    assert "Es Teh" in answer
+    assert "Croissant" not in answer
+
+
 async def test_sold_out_is_said_and_something_else_shown() -> None:
     chat = Chat()
     answer = await chat.say("roti keju ready?")

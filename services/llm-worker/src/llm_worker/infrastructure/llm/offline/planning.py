@@ -90,6 +90,18 @@ def search_result(dialogue: Dialogue, query: str) -> Result | None:
     return dialogue.result(SEARCH, {"query": query})
 
 
+def best_found(dialogue: Dialogue, wish: Wish, query: str) -> tuple[str, Result | None]:
+    """What a query found, and under which words. "Any cold ones?" after croissants means drinks:
+    when what was spoken of has none, the narrowing word alone is what was asked for."""
+    result = search_result(dialogue, query)
+    if wish.modifiers and result is not None and result.is_near:
+        alone = " ".join(wish.modifiers)
+        other = search_result(dialogue, alone)
+        if other is not None and products_of(other) and not other.is_near:
+            return alone, other
+    return query, result
+
+
 def products_of(result: Result | None) -> list[Product]:
     if result is None or result.failed:
         return []
@@ -143,6 +155,8 @@ def _lookups(dialogue: Dialogue, wish: Wish, position: int) -> Iterator[Call]:
         products = products_of(result)
         if not products:
             yield from _second_tries(dialogue, wish, position, result)
+        elif wish.modifiers and result.is_near:
+            yield Call(SEARCH, {"query": " ".join(wish.modifiers)})
         elif one := the_one(result, query):
             yield from _questions_about(one, wish)
 

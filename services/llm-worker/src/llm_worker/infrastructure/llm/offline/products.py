@@ -10,6 +10,7 @@ from llm_worker.infrastructure.llm.offline.planning import (
     DETAILS,
     STOCK,
     Product,
+    best_found,
     needs_topic,
     products_of,
     resolve,
@@ -45,7 +46,7 @@ class ProductAnswers:
             self._overview(wish)
 
     def _found(self, wish: Wish, position: int, query: str) -> None:
-        result = search_result(self._dialogue, query)
+        query, result = best_found(self._dialogue, wish, query)
         products = products_of(result)
         if result is None or result.failed:
             self._reply.say("tool_failed")
