@@ -1,5 +1,6 @@
 """What every test may ask for. Servers are started once per test process and shared."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -7,6 +8,7 @@ import pytest_asyncio
 
 from shared.persistence.database import Database, open_database
 from tests.support.postgres import PostgresForTests, TestDatabase
+from tests.support.rabbitmq import RabbitForTests, installed_broker
 from tests.support.redis import RedisForTests
 
 
@@ -36,4 +38,14 @@ async def database(test_database: TestDatabase) -> AsyncIterator[Database]:
 def redis_server() -> Iterator[RedisForTests]:
     """The shared Redis. Never flushed: a test that wants that makes its own."""
     with RedisForTests() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[RabbitForTests]:
+    """The shared RabbitMQ, started with the first test that asks. Never restarted or purged: each
+    test opens queues of its own (`RabbitForTests.queues`)."""
+    if "TEST_RABBITMQ_URL" not in os.environ and installed_broker() is None:
+        pytest.skip("rabbitmq-server is not installed; TEST_RABBITMQ_URL is not set")
+    with RabbitForTests() as server:
         yield server

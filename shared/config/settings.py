@@ -154,6 +154,8 @@ class ConversationSettings(Group):
     """Longest wait since the first unanswered bubble."""
     conversation_lease_seconds: Seconds = timedelta(seconds=30)
     turn_deadline_seconds: Seconds = timedelta(seconds=90)
+    turns_per_customer_hour: int = Field(default=60, ge=1)
+    """AI answers one customer may have within an hour; then a person goes on."""
     unknown_send_seconds: Seconds = timedelta(seconds=60)
     """How long a send without a clear outcome waits for its echo or read-back."""
 

@@ -62,6 +62,11 @@ class Claim:
     """Earlier claims of this row that ended in an error or with a dead holder."""
     lease_id: UUID
     v: int = 1
+    ordering_key: str | None = None
+    waited: timedelta = timedelta(0)
+    """How long the row was due when it was claimed."""
+    age: timedelta = timedelta(0)
+    """How long the row existed when it was claimed."""
 
 
 class Finish(StrEnum):
@@ -76,6 +81,18 @@ class Finish(StrEnum):
 
 class ClaimLost(Exception):
     """The row is gone or another's: roll back, there is nothing left to do."""
+
+
+class Postpone(Exception):
+    """Not now: the row goes back unharmed and is due again after ``delay``; no attempt counts.
+
+    A handler raises it when what it needs is taken or closed for a while. A give-up step raises it
+    when the row must not become a dead letter yet.
+    """
+
+    def __init__(self, delay: timedelta) -> None:
+        super().__init__(f"due again in {delay}")
+        self.delay = delay
 
 
 Handle = Callable[[Claim], Awaitable[None]]
@@ -93,6 +110,8 @@ class Route:
     give_up: GiveUp | None = None
     versions: frozenset[int] = frozenset({1})
     """Message versions this code understands; others are parked, not dropped."""
+    deadline: timedelta = timedelta(minutes=5)
+    """Longest time one handling may take; then it is cancelled, which counts as an error."""
 
 
 class TaskQueue(Protocol):
@@ -110,17 +129,24 @@ class TaskQueue(Protocol):
         ...
 
     async def release(self, claim: Claim, *, delay: timedelta = timedelta(0)) -> None:
-        """Give a row back unharmed: no attempt is counted."""
+        """Give a row back unharmed, due after ``delay``: attempts begin anew.
+
+        When work was added to the row meanwhile, it is due as that work said.
+        """
         ...
 
     async def retry(self, claim: Claim, *, delay: timedelta) -> None:
-        """Give a row back after an error: its attempts rise by one."""
+        """Give a row back after an error, not due before ``delay``: its attempts rise by one."""
         ...
 
     async def dead_letter(
         self, claim: Claim, *, code: str, detail: str, give_up: GiveUp | None
     ) -> None:
-        """Move the row to ``dead_letters``, with what follows, in one transaction of its tenant."""
+        """Move the row to ``dead_letters``, with what follows, in one transaction of its tenant.
+
+        Raises:
+            ClaimLost: the row is no longer ours; nothing happened.
+        """
         ...
 
 

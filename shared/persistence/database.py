@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 import orjson
 from sqlalchemy import text
@@ -81,7 +82,7 @@ async def open_database(
         pool_recycle=int(settings.database_pool_recycle_seconds.total_seconds()),
         pool_timeout=settings.database_pool_timeout_seconds.total_seconds(),
         pool_pre_ping=True,
-        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_serializer=_to_json,
         json_deserializer=orjson.loads,
         hide_parameters=True,
     )
@@ -90,6 +91,17 @@ async def open_database(
         yield Database(engine, waker)
     finally:
         await engine.dispose()
+
+
+def _to_json(value: Any) -> str:
+    # asyncpg's UUIDs are a subclass, which orjson leaves to us
+    return orjson.dumps(value, default=_plain).decode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, UUID | StrEnum):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 _ROLE = text(

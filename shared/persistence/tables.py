@@ -125,7 +125,14 @@ queue_messages = Table(
     Column("v", SmallInteger, nullable=False, server_default="1"),
     moment("created_at", now=True),
     UniqueConstraint("tenant_id", "queue", "kind", "key"),
-    Index("ix_queue_messages_pick", "queue", "tenant_id", text("priority DESC"), "available_at"),
+    Index(
+        "ix_queue_messages_pick",
+        "queue",
+        "tenant_id",
+        text("priority DESC"),
+        "available_at",
+        "id",
+    ),
     Index(
         "ix_queue_messages_ordering",
         "tenant_id",

@@ -37,7 +37,7 @@ def installed_bin_dir() -> Path | None:
 
 @dataclass(frozen=True)
 class TestDatabase:
-    """One database: ``url`` as the runtime role, ``owner_url`` as the owner, ``admin_url`` above."""
+    """One database: ``url`` as the runtime role, ``owner_url`` as owner, ``admin_url`` above."""
 
     __test__ = False
 

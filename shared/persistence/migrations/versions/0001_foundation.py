@@ -118,7 +118,7 @@ TABLES = (
     """,
     """
     CREATE INDEX ix_queue_messages_pick
-        ON queue_messages (queue, tenant_id, priority DESC, available_at)
+        ON queue_messages (queue, tenant_id, priority DESC, available_at, id)
     """,
     """
     CREATE INDEX ix_queue_messages_published
@@ -676,9 +676,11 @@ FUNCTIONS = (
         taken_back uuid;
         begun uuid;
     BEGIN
-        UPDATE messages SET answered_by = NULL, answered_how = NULL
+        UPDATE messages SET answered_by = NULL, answered_how = 'revoked'
         WHERE tenant_id = p_tenant AND answered_by = p_reply AND answered_how = 'ai'
-          AND revoked_at IS NULL;
+          AND revoked_at IS NOT NULL;
+        UPDATE messages SET answered_by = NULL, answered_how = NULL
+        WHERE tenant_id = p_tenant AND answered_by = p_reply AND answered_how = 'ai';
         GET DIAGNOSTICS waiting_again = ROW_COUNT;
         IF waiting_again = 0 THEN
             UPDATE turns SET outcome = 'nothing_left'
