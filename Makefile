@@ -30,8 +30,8 @@ setup: $(ENVIRONMENT) ## Install everything into .venv
 run: $(ENVIRONMENT) ## Start the platform here; ARGS="--port 8123 --data-dir DIR" passes arguments on
 	@exec $(BIN)/ai-platform up --follow-parent $(ARGS)
 
-test: $(ENVIRONMENT) ## Run the tests; ARGS passes arguments on to pytest
-	$(BIN)/pytest $(ARGS)
+test: $(ENVIRONMENT) ## Run the tests, two at a time; ARGS passes arguments on to pytest
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(ENVIRONMENT) ## Lint, types, import directions, dependency hygiene
 	$(BIN)/ruff check

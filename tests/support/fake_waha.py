@@ -115,6 +115,8 @@ class FakeSession:
 
     status: str = "WORKING"
     me: str = SHOP
+    config: Json | None = None
+    """As the last POST or PUT left it."""
 
 
 @dataclass(kw_only=True)
@@ -410,16 +412,28 @@ class FakeWaha:
 
     def _session(self, call: WahaCall, rest: list[str]) -> _Answer:
         if not rest:
+            if call.method == "POST":
+                return self._create(call.json)
             return _json(200, [self._session_info(name) for name in self.sessions])
         name, *action = rest
         if name in self.unknown_sessions:
             return _json(404, {"message": "Session not found", "statusCode": 404})
         match action:
+            case [] if call.method == "PUT":
+                self.sessions[name].config = call.json["config"]
             case ["start" | "restart"]:
                 self.sessions[name].status = "WORKING"
             case ["stop"]:
                 self.sessions[name].status = "STOPPED"
         return _json(201 if call.method == "POST" else 200, self._session_info(name))
+
+    def _create(self, wanted: Json) -> _Answer:
+        name = wanted["name"]
+        if name in self.sessions and name not in self.unknown_sessions:
+            return _json(422, {"message": f"Session '{name}' already exists", "statusCode": 422})
+        self.unknown_sessions.discard(name)
+        self.sessions[name] = FakeSession(config=wanted.get("config"))
+        return _json(201, self._session_info(name))
 
     def _session_info(self, name: str) -> Json:
         session = self.sessions[name]
@@ -427,7 +441,7 @@ class FakeWaha:
         return {
             "name": name,
             "status": session.status,
-            "config": {},
+            "config": session.config or {},
             "me": me,
             "engine": {"engine": self.engine},
         }

@@ -99,6 +99,8 @@ class Webhooks:
     secret: str = SECRET
     me: str = SHOP
     me_lid: str | None = None
+    push_name: str | None = "Budi"
+    """What customers call themselves."""
 
     def event(
         self, event: str, payload: Any, *, at: float | None = None, **changes: Any
@@ -303,15 +305,23 @@ class Webhooks:
     def _raw(
         self, text: str | None, chat: str, native_id: str, from_me: bool, alternate: str | None
     ) -> Json:
+        called = "Shop" if from_me else self.push_name
         if self.engine == "WEBJS":
-            return {"id": {"fromMe": from_me, "remote": chat, "id": native_id}, "type": "chat"}
+            parts = {"fromMe": from_me, "remote": chat, "id": native_id}
+            return {"id": parts, "type": "chat", "notifyName": called}
         if self.engine == "NOWEB":
             key: Json = {"remoteJid": _internal(chat), "fromMe": from_me, "id": native_id}
             if alternate:
                 key["remoteJidAlt"] = _internal(alternate)
-            return {"key": key, "message": {"conversation": text}, "pushName": "Budi"}
+            return {"key": key, "message": {"conversation": text}, "pushName": called}
         side = "RecipientAlt" if from_me else "SenderAlt"
-        info: Json = {"ID": native_id, "Chat": _internal(chat), "IsFromMe": from_me, side: ""}
+        info: Json = {
+            "ID": native_id,
+            "Chat": _internal(chat),
+            "IsFromMe": from_me,
+            "PushName": called,
+            side: "",
+        }
         if alternate:  # this engine leaves the device in it
             info[side] = _internal(alternate).replace("@", ":77@")
         return {"Info": info, "Message": {"conversation": text}}

@@ -79,7 +79,16 @@ async def test_the_right_prefix_with_another_secret_is_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    "header", [None, "", "Bearer", "Bearer ", "Basic x", "Bearer sk-123", KEY.plaintext]
+    "header",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic x",
+        "Bearer sk-123",
+        pytest.param(KEY.plaintext, id="without its scheme"),
+    ],
 )
 async def test_what_is_no_key_is_not_looked_up(header: str | None) -> None:
     keys = Keys()

@@ -20,7 +20,8 @@ from commerce_agent.application.services.gap_repair import GapRepairService
 from commerce_agent.application.services.message_changes import MessageChanges
 from commerce_agent.application.services.message_intake import MessageIntake
 from commerce_agent.application.services.own_messages import OwnMessages
-from commerce_agent.application.services.turn_service import TurnLimits, TurnService
+from commerce_agent.application.services.turn_limits import TurnLimits
+from commerce_agent.application.services.turn_service import TurnService
 from commerce_agent.application.unit_of_work import UnitOfWorkFactory
 from commerce_agent.domain.services.turn_rules import BufferRule
 from commerce_agent.infrastructure.cache.announcements import CacheAnnouncements
@@ -97,9 +98,7 @@ def assemble(
     buffer = BufferRule(
         quiet=chat.message_buffer_initial_delay, longest=chat.message_buffer_max_delay
     )
-    servers = servers or WahaChannelServers(
-        keys, settings.security.outbound_allow_hosts, _LOOK_UP_TIME
-    )
+    servers = servers or WahaChannelServers(keys, settings.outbound_hosts, _LOOK_UP_TIME)
     messages = WAMessageHandler(
         uow=uow,
         keys=keys,

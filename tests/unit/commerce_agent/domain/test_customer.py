@@ -140,6 +140,21 @@ def test_a_refused_change_changes_nothing(change: dict[str, str], error: type[Do
     assert customer.pull_events() == []
 
 
+def test_a_name_is_learned_once_and_never_overwritten() -> None:
+    nameless = Customer.meet(tenant_id=TENANT, addresses=("628123@c.us",), at=AT)
+    nameless.pull_events()
+
+    nameless.introduce("\x07", at=AT)
+    assert nameless.name is None
+    nameless.introduce(" Siti \n Aminah ", at=AT)
+    nameless.introduce("Bukan Siti", at=AT)
+
+    assert nameless.name == "Siti Aminah"
+    assert nameless.pull_events() == [
+        CustomerUpdated(tenant_id=TENANT, occurred_at=AT, customer_id=nameless.id, fields=("name",))
+    ]
+
+
 def test_opting_out_and_in_twice_is_told_once() -> None:
     customer = a_customer()
 

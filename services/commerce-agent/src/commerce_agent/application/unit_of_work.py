@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from commerce_agent.application.ports.channel_history import ChannelHistory
+from commerce_agent.application.ports.early_events import EarlyEvents
 from commerce_agent.application.ports.inbox import Inbox
 from commerce_agent.application.ports.message_store import MessageStore
 from commerce_agent.application.ports.send_store import SendStore
@@ -42,6 +43,7 @@ class UnitOfWork(Protocol):
     customers: CustomerRepository
     conversations: ConversationRepository
     messages: MessageStore
+    early: EarlyEvents
     sends: SendStore
     turns: TurnStore
     transcript: Transcript

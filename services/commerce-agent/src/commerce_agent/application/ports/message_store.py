@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Literal, Protocol
 
@@ -78,14 +78,6 @@ class Waiting:
     sent_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EarlyEvent:
-    """Something about a message that has not arrived yet."""
-
-    kind: Literal["revoked", "edited", "ack", "reaction"]
-    body: Mapping[str, Any]
-
-
 class MessageStore(Protocol):
     """Messages of one tenant. Callers hold the conversation's lock when they write."""
 
@@ -148,16 +140,4 @@ class MessageStore(Protocol):
 
     async def set_ack(self, channel_id: ChannelId, native_id: str, ack: int) -> bool:
         """Note how far a message typed on the phone came; ``False``: there is none."""
-        ...
-
-    async def keep_early(self, channel_id: ChannelId, native_id: str, event: EarlyEvent) -> None:
-        """Keep an event until its message arrives; of one kind the last, of acks the highest."""
-        ...
-
-    async def take_early(self, channel_id: ChannelId, native_id: str) -> list[EarlyEvent]:
-        """Hand over and forget what came before this message."""
-        ...
-
-    async def forget_early(self, channel_id: ChannelId, *, older_than: timedelta) -> None:
-        """Drop events whose message never came."""
         ...

@@ -145,6 +145,13 @@ class ChannelService:
             await uow.commit()
         return channel
 
+    async def api_key(self, tenant_id: TenantId, channel_id: ChannelId) -> str | None:
+        """What the channel's server asks for. Raises `ChannelNotFound`."""
+        async with self.uow(tenant_id) as uow:
+            tenant = await uow.tenants.get(tenant_id)
+            channel = await uow.channels.get(channel_id)
+        return ChannelSecrets.of(tenant, self.keys).api_key(channel)
+
     async def webhook_secret(self, tenant_id: TenantId, channel_id: ChannelId) -> str:
         """The present secret, for the simulator and the operator's command line."""
         async with self.uow(tenant_id) as uow:

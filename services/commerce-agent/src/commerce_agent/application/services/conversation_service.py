@@ -15,6 +15,7 @@ from commerce_agent.application.services.hand_over import hand_over_to_staff
 from commerce_agent.application.services.turn_tasks import turn_task
 from commerce_agent.application.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from commerce_agent.domain.entities.conversation import Conversation, HandOver
+from commerce_agent.domain.entities.customer import Customer, WantsNoMessages
 from commerce_agent.domain.events.conversation_events import StaffReplied
 from commerce_agent.domain.services.bubbles import split_bubbles
 from commerce_agent.domain.services.whatsapp_text import to_whatsapp
@@ -106,11 +107,13 @@ class ConversationService:
 
         Raises:
             ConversationNotFound: there is no such conversation.
+            WantsNoMessages: the customer has opted out of what they did not ask for.
             NothingToSend: the text is empty.
         """
         bubbles = _bubbles(text)
         async with self.uow(tenant_id) as uow:
             conversation = await uow.conversations.get(conversation_id)
+            _respect_opt_out(await uow.customers.get(conversation.customer_id))
             sent = await uow.sends.add(
                 conversation,
                 bubbles,
@@ -123,16 +126,19 @@ class ConversationService:
         return tuple(sent)
 
     async def open(self, tenant_id: TenantId, channel_id: ChannelId, *, phone: str) -> Conversation:
-        """The conversation with this phone number on this channel, made if there is none.
+        """The conversation with this phone number on this channel, made if there is none: a way to
+        tell them something.
 
         Raises:
             ChannelNotFound: there is no such channel.
             BadPhone: this is no phone number.
+            WantsNoMessages: the customer has opted out of what they did not ask for.
         """
         address = f"{parse_phone(phone).removeprefix('+')}@c.us"
         async with self.uow(tenant_id) as uow:
             channel = await uow.channels.get(channel_id)
             customer = await meet(uow, tenant_id, (address,))
+            _respect_opt_out(customer)
             conversation = await uow.conversations.open(channel.id, customer.id, address=address)
             await uow.commit()
         return conversation
@@ -203,6 +209,11 @@ async def _answer(
         )
     )
     return tuple(sent)
+
+
+def _respect_opt_out(customer: Customer) -> None:
+    if customer.opted_out:
+        raise WantsNoMessages
 
 
 def _bubbles(text: str) -> list[Bubble]:

@@ -7,11 +7,18 @@ from commerce_agent.domain.value_objects.phone import BadPhone, Phone, parse_pho
 from shared.kernel.ids import TenantId
 
 
-async def meet(uow: UnitOfWork, tenant_id: TenantId, addresses: tuple[str, ...]) -> Customer:
+async def meet(
+    uow: UnitOfWork,
+    tenant_id: TenantId,
+    addresses: tuple[str, ...],
+    *,
+    push_name: str | None = None,
+) -> Customer:
     """The customer with these addresses, which WhatsApp says are one person's.
 
     Somebody new is added; an address we did not know is learned; two customers who turn out to be
-    one become one, the older of the two. What changed is written, so that rows can point at it.
+    one become one, the older of the two; ``push_name`` is the name of who has none. What changed is
+    written, so that rows can point at it.
     """
     phone = _phone(addresses)
     known = await uow.customers.find_by_addresses(addresses)
@@ -21,7 +28,11 @@ async def meet(uow: UnitOfWork, tenant_id: TenantId, addresses: tuple[str, ...])
         known = () if by_number is None else (by_number,)
     if not known:
         customer = Customer.meet(
-            tenant_id=tenant_id, addresses=addresses, phone=phone, at=await uow.now()
+            tenant_id=tenant_id,
+            addresses=addresses,
+            phone=phone,
+            push_name=push_name,
+            at=await uow.now(),
         )
         uow.customers.add(customer)
     else:
@@ -31,6 +42,8 @@ async def meet(uow: UnitOfWork, tenant_id: TenantId, addresses: tuple[str, ...])
         for address in addresses:
             customer.add_address(address)
         customer.phone = customer.phone or phone
+        if push_name and customer.name is None:
+            customer.introduce(push_name, at=await uow.now())
     await uow.flush()
     return customer
 

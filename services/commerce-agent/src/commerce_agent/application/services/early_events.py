@@ -22,7 +22,7 @@ async def apply_early(
 ) -> bool:
     """Apply to a message just stored what was said of it before; says whether it is revoked."""
     is_revoked = False
-    for early in await uow.messages.take_early(channel.id, native_id):
+    for early in await uow.early.take(channel.id, native_id):
         if early.kind == "edited":
             at = datetime.fromisoformat(early.body["at"])
             await uow.messages.edit(message_id, early.body["text"], at=at)

@@ -74,7 +74,7 @@ class GapRepairService:
                 # a channel that was never read has missed nothing: its past is not ours to answer
                 read_until = started if since is None else started - _OVERLAP
                 await uow.history.move_watermark(channel_id, read_until)
-            await uow.messages.forget_early(channel_id, older_than=_EARLY_MEMORY)
+            await uow.early.forget(channel_id, older_than=_EARLY_MEMORY)
             await finish(uow.tx, claim)
             await uow.commit()
 

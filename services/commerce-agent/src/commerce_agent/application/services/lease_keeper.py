@@ -65,10 +65,11 @@ class HeldLease:
             self._scope = None
 
     def lose(self) -> None:
-        """Stop what runs under the lease."""
+        """Stop what runs under the lease, or would run next."""
         self.is_lost = True
+        self.ends = asyncio.get_running_loop().time()
         if self._scope is not None:
-            self._scope.reschedule(asyncio.get_running_loop().time())
+            self._scope.reschedule(self.ends)
 
 
 @asynccontextmanager

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-from commerce_agent.application.ports.message_store import AnsweredHow, EarlyEvent, StoredMessage
+from commerce_agent.application.ports.early_events import EarlyEvent, EarlyKind
+from commerce_agent.application.ports.message_store import AnsweredHow, StoredMessage
 from commerce_agent.application.ports.turn_store import TurnOutcome
 from commerce_agent.application.services.early_events import reaction_from_json, reaction_to_json
 from commerce_agent.application.services.message_intake import schedule
@@ -16,8 +17,6 @@ from commerce_agent.domain.events.conversation_events import MessageChanged, Sen
 from commerce_agent.domain.services.turn_rules import BufferRule
 from commerce_agent.domain.value_objects.conversation_state import Owner
 from shared.waha.events import AckEvent, EditedEvent, ReactionEvent, RevokedEvent
-
-EarlyKind = Literal["revoked", "edited", "ack", "reaction"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +131,7 @@ async def _locked(
 async def _early(
     uow: UnitOfWork, channel: Channel, kind: EarlyKind, native_id: str, body: dict[str, Any]
 ) -> Stored:
-    await uow.messages.keep_early(channel.id, native_id, EarlyEvent(kind=kind, body=body))
+    await uow.early.keep(channel.id, native_id, EarlyEvent(kind=kind, body=body))
     return kept(None, "early")
 
 

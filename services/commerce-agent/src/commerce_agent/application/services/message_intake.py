@@ -39,7 +39,7 @@ class MessageIntake:
         """Store a message, or see that it is stored already. ``addresses`` are the sender's."""
         known = await uow.messages.find(channel.id, event.native_id, direction="in")
         if known is None:
-            customer = await meet(uow, channel.tenant_id, addresses)
+            customer = await meet(uow, channel.tenant_id, addresses, push_name=event.push_name)
             conversation = await open_conversation(uow, channel, customer, addresses)
             if await self._store(uow, channel, arrival, event, conversation):
                 return kept(conversation.id)

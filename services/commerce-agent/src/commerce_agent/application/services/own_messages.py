@@ -77,7 +77,7 @@ class OwnMessages:
     async def _note_echo(
         self, uow: UnitOfWork, channel: Channel, event: MessageEvent, echo: EchoedSend
     ) -> None:
-        for early in await uow.messages.take_early(channel.id, event.native_id):
+        for early in await uow.early.take(channel.id, event.native_id):
             if early.kind == "ack":
                 await uow.sends.acknowledge(channel.id, event.native_id, early.body["level"])
         uow.tx.record(

@@ -30,6 +30,12 @@ class AddressTaken(Conflict):
     code = "address_taken"
 
 
+class WantsNoMessages(Conflict):
+    """This customer wants no messages that they did not ask for."""
+
+    code = "customer_opted_out"
+
+
 class BadAddress(Invalid):
     """This is no WhatsApp address such as ``628123456789@c.us``."""
 
@@ -153,6 +159,12 @@ class Customer(Aggregate):
                 )
             )
         return tuple(changes)
+
+    def introduce(self, push_name: str, *, at: datetime) -> None:
+        """Learn what WhatsApp calls them, while they have no name; a name is never overwritten."""
+        called = tidy_line(push_name)
+        if called and self.name is None:
+            self.change_profile(at=at, name=called)
 
     def add_address(self, address: str) -> None:
         """Learn another WhatsApp address of this person. Raises `BadAddress`."""

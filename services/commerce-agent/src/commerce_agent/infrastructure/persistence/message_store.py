@@ -1,7 +1,7 @@
 """Messages in PostgreSQL."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, and_, case, exists, func, literal, or_, select, text, update
@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from commerce_agent.application.ports.message_store import (
     THROUGH_API,
     AnsweredHow,
-    EarlyEvent,
     NewMessage,
     StoredMessage,
     Waiting,
@@ -19,7 +18,6 @@ from commerce_agent.application.ports.message_store import (
 from commerce_agent.domain.value_objects.ids import MessageId, ReplyId
 from commerce_agent.infrastructure.persistence.tables import (
     conversations,
-    early_events,
     message_anomalies,
     messages,
 )
@@ -225,49 +223,6 @@ class SqlMessageStore:
             .values(content=messages.c.content.op("||")(func.jsonb_build_object("ack", level)))
         )
         return result.rowcount > 0
-
-    async def keep_early(self, channel_id: ChannelId, native_id: str, event: EarlyEvent) -> None:
-        statement = insert(early_events).values(
-            tenant_id=self._tenant_id,
-            channel_id=channel_id,
-            native_id=native_id,
-            kind=event.kind,
-            body=dict(event.body),
-        )
-        later = statement.excluded.body
-        is_lower_ack = and_(
-            early_events.c.kind == "ack",
-            early_events.c.body["level"].as_integer() > later["level"].as_integer(),
-        )
-        await self._connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["tenant_id", "channel_id", "native_id", "kind"],
-                set_={"body": later},
-                where=~func.coalesce(is_lower_ack, False),
-            )
-        )
-
-    async def take_early(self, channel_id: ChannelId, native_id: str) -> list[EarlyEvent]:
-        rows = await self._connection.execute(
-            early_events.delete()
-            .where(
-                early_events.c.tenant_id == self._tenant_id,
-                early_events.c.channel_id == channel_id,
-                early_events.c.native_id == native_id,
-            )
-            .returning(early_events.c.kind, early_events.c.body)
-        )
-        # an edit that was revoked afterwards stays revoked, whichever is applied first
-        return [EarlyEvent(kind=row.kind, body=row.body) for row in rows]
-
-    async def forget_early(self, channel_id: ChannelId, *, older_than: timedelta) -> None:
-        await self._connection.execute(
-            early_events.delete().where(
-                early_events.c.tenant_id == self._tenant_id,
-                early_events.c.channel_id == channel_id,
-                early_events.c.created_at < func.platform_now() - older_than,
-            )
-        )
 
     async def _update(self, message_id: MessageId, **values: Any) -> None:
         await self._connection.execute(

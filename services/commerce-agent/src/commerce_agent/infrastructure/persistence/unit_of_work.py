@@ -7,6 +7,7 @@ from typing import Self
 from sqlalchemy import delete
 
 from commerce_agent.application.ports.channel_history import ChannelHistory
+from commerce_agent.application.ports.early_events import EarlyEvents
 from commerce_agent.application.ports.inbox import Inbox
 from commerce_agent.application.ports.message_store import MessageStore
 from commerce_agent.application.ports.send_store import SendStore
@@ -31,6 +32,7 @@ from commerce_agent.infrastructure.persistence.conversation_repository import (
     SqlConversationRepository,
 )
 from commerce_agent.infrastructure.persistence.customer_repository import SqlCustomerRepository
+from commerce_agent.infrastructure.persistence.early_events import SqlEarlyEvents
 from commerce_agent.infrastructure.persistence.inbox import SqlInbox
 from commerce_agent.infrastructure.persistence.message_store import SqlMessageStore
 from commerce_agent.infrastructure.persistence.product_repository import SqlProductRepository
@@ -53,6 +55,7 @@ class SqlUnitOfWork:
     customers: CustomerRepository
     conversations: ConversationRepository
     messages: MessageStore
+    early: EarlyEvents
     sends: SendStore
     turns: TurnStore
     transcript: Transcript
@@ -97,6 +100,7 @@ class SqlUnitOfWork:
         self.tenants, self.channels, self.products = tenants, channels, products
         self.customers, self.conversations = customers, self._conversations
         self.messages = SqlMessageStore(connection, tenant_id)
+        self.early = SqlEarlyEvents(connection, tenant_id)
         self.sends = SqlSendStore(self.tx)
         self.turns = SqlTurnStore(connection, tenant_id)
         self.transcript = SqlTranscript(connection, tenant_id)
