@@ -7,6 +7,7 @@ Only `main`, `worker` and `bootstrap` modules read them; everything else is give
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -39,6 +40,15 @@ def _blank_is_unset(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _server_address(value: str | None) -> str | None:
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError("must start with http:// or https:// and name a host")
+    return value.rstrip("/")
+
+
 Seconds = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_positive)]
 """A duration written as a number of seconds, more than zero."""
 
@@ -49,6 +59,10 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_sep
 
 Secret = Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)]
 Text = Annotated[str | None, BeforeValidator(_blank_is_unset)]
+ServerAddress = Annotated[
+    str | None, BeforeValidator(_blank_is_unset), AfterValidator(_server_address)
+]
+"""The address of an HTTP server, without a slash at its end."""
 
 
 class Group(BaseSettings):
@@ -109,14 +123,23 @@ class LlmSettings(Group):
 
 
 class WahaSettings(Group):
-    waha_server_url: Text = None
-    """Seeds the WAHA channel of DEFAULT_TENANT; never a fallback for other tenants."""
+    waha_server_url: ServerAddress = None
+    """Seeds the WAHA channel of DEFAULT_TENANT; never a fallback for other tenants. Being named
+    here, its host and port may be reached although private or plain http."""
     waha_api_key: Secret = None
     waha_timeout_seconds: Seconds = timedelta(seconds=30)
     send_pace_seconds: SecondsOrZero = timedelta(seconds=1)
     """Least time between two messages of one number."""
     typing_seconds_per_character: SecondsOrZero = timedelta(seconds=0.03)
     typing_max_seconds: SecondsOrZero = timedelta(seconds=5)
+
+    @property
+    def waha_host(self) -> str | None:
+        """``host:port`` of the server, as OUTBOUND_ALLOW_HOSTS would name it."""
+        if self.waha_server_url is None:
+            return None
+        parts = urlsplit(self.waha_server_url)
+        return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 class PaymentSettings(Group):
@@ -184,6 +207,13 @@ class PlatformSettings(Group):
     http: HttpSettings = Field(default_factory=HttpSettings)
     conversation: ConversationSettings = Field(default_factory=ConversationSettings)
     observability: ObservabilitySettings = Field(default_factory=ObservabilitySettings)
+
+    @property
+    def outbound_hosts(self) -> tuple[str, ...]:
+        """What channels may reach although it is private or plain http: the hosts that the operator
+        listed, and the WAHA server that the operator named."""
+        waha = self.waha.waha_host
+        return (*self.security.outbound_allow_hosts, *((waha,) if waha else ()))
 
     @classmethod
     def from_environment(cls) -> "PlatformSettings":

@@ -19,6 +19,8 @@ _HEAD = (
     "content-length: {length}\r\n\r\n"
 )
 _REQUEST_SECONDS = 5.0
+SOCKET_SUFFIX = ".metrics.sock"
+_own_sockets: set[Path] = set()  # as the registry, one for the whole process
 
 
 @asynccontextmanager
@@ -33,15 +35,17 @@ async def serve_metrics(service: str, settings: ObservabilitySettings) -> AsyncI
             )
         if settings.run_dir is not None:
             settings.run_dir.mkdir(parents=True, exist_ok=True)
-            socket_path = settings.run_dir / f"{service}.metrics.sock"
+            socket_path = settings.run_dir / f"{service}{SOCKET_SUFFIX}"
             socket_path.unlink(missing_ok=True)
             servers.append(await asyncio.start_unix_server(_answer, socket_path))
+            _own_sockets.add(socket_path)
         yield
     finally:
         for server in servers:
             server.close()
             await server.wait_closed()
         if socket_path is not None:
+            _own_sockets.discard(socket_path)
             socket_path.unlink(missing_ok=True)
 
 
@@ -60,8 +64,13 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
             await writer.wait_closed()
 
 
+def own_sockets() -> frozenset[Path]:
+    """The sockets that this very process answers on."""
+    return frozenset(_own_sockets)
+
+
 async def read_metrics(socket_path: Path) -> bytes:
-    """The metrics of a neighbour process; empty when it does not answer."""
+    """The metrics of a neighbour process; empty when it does not answer, or breaks off."""
     try:
         async with asyncio.timeout(_REQUEST_SECONDS):
             reader, writer = await asyncio.open_unix_connection(socket_path)
@@ -70,4 +79,6 @@ async def read_metrics(socket_path: Path) -> bytes:
             writer.close()
     except (OSError, TimeoutError):
         return b""
-    return answer.partition(b"\r\n\r\n")[2]
+    head, _, body = answer.partition(b"\r\n\r\n")
+    is_whole = head.endswith(b"content-length: %d" % len(body))
+    return body if is_whole else b""

@@ -70,6 +70,20 @@ class WahaClient:
             "GET", f"/api/{self._session}/auth/qr", _LARGEST_ANSWER, {"accept": "image/png"}
         )
 
+    async def config(self) -> dict[str, Any] | None:
+        """What the session is configured with; ``None`` when WAHA knows no such session."""
+        answer = await self._find(f"/api/sessions/{self._session}")
+        return None if answer is None else as_dict(dig(answer, "config"))
+
+    async def create(self, config: Mapping[str, Any]) -> None:
+        """Make the session and start it. `WahaRefused` with status 422 when there is one."""
+        body = {"name": self.session, "start": True, "config": config}
+        await self._json("POST", "/api/sessions", json=body)
+
+    async def replace_config(self, config: Mapping[str, Any]) -> None:
+        """Configure the session anew; one that runs is restarted, its login stays."""
+        await self._json("PUT", f"/api/sessions/{self._session}", json={"config": config})
+
     async def start(self) -> None:
         """Start the session; one that runs stays as it is."""
         await self._json("POST", f"/api/sessions/{self._session}/start")
@@ -165,8 +179,14 @@ class WahaClient:
             raise WahaUnavailable(f"WAHA did not answer {path.rpartition('/')[2]} with a list")
         return [item for item in answer if isinstance(item, dict)]
 
-    async def _json(self, method: str, path: str, query: Mapping[str, Any] | None = None) -> Any:
-        body = await self._bytes(method, path, _LARGEST_ANSWER, query=query)
+    async def _json(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        json: Mapping[str, Any] | None = None,
+    ) -> Any:
+        body = await self._bytes(method, path, _LARGEST_ANSWER, query=query, json=json)
         try:
             return orjson.loads(body) if body.strip() else None
         except orjson.JSONDecodeError as error:
@@ -179,9 +199,11 @@ class WahaClient:
         limit: int,
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, Any] | None = None,
+        json: Mapping[str, Any] | None = None,
     ) -> bytes:
+        request = self._client.stream(method, path, params=query, headers=headers, json=json)
         try:
-            async with self._client.stream(method, path, params=query, headers=headers) as answer:
+            async with request as answer:
                 _refuse_unless_ok(answer.status_code)
                 return await read_at_most(answer, limit)
         except httpx2.HTTPError as error:

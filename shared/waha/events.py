@@ -57,6 +57,8 @@ class MessageEvent(WahaEvent):
     """WhatsApp's time; ``None`` when nothing usable was given."""
     alternate: str | None = None
     """The same person's other address (``@lid`` or phone), where the engine names it."""
+    push_name: str | None = None
+    """What the sender calls themselves, one line of at most a hundred characters; never ours."""
     recovered_hint: bool = False
     """It came from a history, not as news: keep it, never answer it by itself."""
 

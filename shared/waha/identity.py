@@ -1,15 +1,16 @@
-"""Which message an id names, whose it is, and which chat it belongs to."""
+"""Which message an id names, whose it is, which chat it belongs to, what its writer is called."""
 
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from shared.waha.addresses import AddressKind, ChatAddress, is_chat, kind, normalise
-from shared.waha.reading import as_dict, clean, dig
+from shared.waha.reading import as_dict, clean, dig, name
 
 _PREFIXED = re.compile(r"(true|false)_([^_]*@[^_]*)_(.+)\Z", re.DOTALL)
 _PARTICIPANT = re.compile(r"_[^_]*@[^_]*\Z")
 _LONGEST = 256
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +113,15 @@ def alternate(payload: dict[str, Any], chat: ChatAddress, *, own: bool, me: Me) 
         if found and is_chat(found) and kind(found) is not kind(chat) and found not in me.addresses:
             return found
     return None
+
+
+def push_name(payload: dict[str, Any]) -> str | None:
+    """What the writer of a message calls themselves; each engine keeps it somewhere else."""
+    raw = dig(payload, "_data")
+    candidates = (
+        dig(raw, "pushName"),  # NOWEB
+        dig(raw, "Info", "PushName"),  # GOWS
+        dig(raw, "notifyName"),  # WEBJS, and the simulator
+    )
+    found = next((called for value in candidates if (called := name(value))), "")
+    return found[:_LONGEST_NAME].rstrip() or None

@@ -19,7 +19,16 @@ from shared.waha.events import (
     SessionStatusEvent,
     WahaEvent,
 )
-from shared.waha.identity import Me, MessageId, Place, alternate, native_of, place, read_id
+from shared.waha.identity import (
+    Me,
+    MessageId,
+    Place,
+    alternate,
+    native_of,
+    place,
+    push_name,
+    read_id,
+)
 from shared.waha.reading import Unreadable, dig, moment, name, number, read_json, text
 
 _HISTORY = "history"
@@ -96,6 +105,7 @@ def _message(context: _Context, payload: dict[str, Any]) -> WahaEvent:
         reply_to=quoted["id"] if quoted else None,
         sent_at=moment(payload.get("timestamp")) or moment(context.timestamp),
         alternate=alternate(payload, where.chat, own=where.own, me=context.me),
+        push_name=None if where.own else push_name(payload),
         recovered_hint=context.event == _HISTORY,
     )
 

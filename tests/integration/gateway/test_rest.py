@@ -5,6 +5,7 @@ from typing import Any
 import httpx2
 import pytest_asyncio
 
+from shared.kernel.ids import new_id
 from shared.security.signatures import hmac_sha512
 from tests.integration.gateway.conftest import Shop, a_key, a_shop, an_event, is_problem
 from tests.support.postgres import TestDatabase
@@ -504,6 +505,45 @@ async def test_a_send_needs_one_recipient_and_one_channel(
     assert (
         await gateway_db.fetchval("SELECT count(*) FROM sends WHERE tenant_id = $1", shop.id) == 0
     )
+
+
+async def test_who_has_opted_out_is_told_nothing(
+    http: httpx2.AsyncClient, shop: Shop, key: dict[str, str], gateway_db: TestDatabase
+) -> None:
+    url = "/v1/whatsapp/send"
+    first = await http.post(url, json={"to": "08123456789", "text": "Halo"}, headers=key)
+    (customer,) = (await http.get(f"/v1/crm/tenants/{shop.id}/customers", headers=key)).json()[
+        "data"
+    ]
+    customer_url = f"/v1/crm/tenants/{shop.id}/customers/{customer['id']}"
+    await http.patch(customer_url, json={"opted_out": True}, headers=key)
+
+    for recipient in ({"to": "08123456789"}, {"conversation_id": first.json()["conversation_id"]}):
+        refused = await http.post(url, json={"text": "Promo!", **recipient}, headers=key)
+        is_problem(refused, 409, "customer_opted_out")
+    bodies = await gateway_db.fetch("SELECT body FROM sends WHERE tenant_id = $1", shop.id)
+    assert [row["body"] for row in bodies] == ["Halo"]
+
+    await http.patch(customer_url, json={"opted_out": False}, headers=key)
+    again = await http.post(url, json={"to": "08123456789", "text": "Halo lagi"}, headers=key)
+    assert again.status_code == 202
+
+
+async def test_no_conversation_is_made_with_somebody_who_has_opted_out(
+    http: httpx2.AsyncClient, shop: Shop, key: dict[str, str], gateway_db: TestDatabase
+) -> None:
+    await gateway_db.execute(
+        "INSERT INTO customers (id, tenant_id, name, phone, opted_out)"
+        " VALUES ($1, $2, 'Siti', '+628123456789', true)",
+        new_id(),
+        shop.id,
+    )
+    body = {"to": "08123456789", "text": "Promo!"}
+    refused = await http.post("/v1/whatsapp/send", json=body, headers=key)
+    is_problem(refused, 409, "customer_opted_out")
+    for table in ("conversations", "customer_aliases", "sends", "queue_messages"):
+        count = f"SELECT count(*) FROM {table} WHERE tenant_id = $1"
+        assert await gateway_db.fetchval(count, shop.id) == 0, table
 
 
 # dead letters

@@ -2,11 +2,13 @@
 
 import base64
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx2
+import pytest
 import pytest_asyncio
 
-from shared.config.settings import PlatformSettings, SecuritySettings
+from shared.config.settings import HttpSettings, PlatformSettings, SecuritySettings
 from tests.integration.gateway.conftest import (
     MASTER_KEY,
     PEPPER,
@@ -36,6 +38,13 @@ def allowing(database: TestDatabase, *hosts: str) -> PlatformSettings:
 async def a_number(
     http: httpx2.AsyncClient, shop: Shop, key: dict[str, str], waha: FakeWaha, **other: str
 ) -> str:
+    made = await a_channel_of(http, shop, key, waha, **other)
+    return f"/v1/whatsapp/sessions/{made['id']}"
+
+
+async def a_channel_of(
+    http: httpx2.AsyncClient, shop: Shop, key: dict[str, str], waha: FakeWaha, **other: str
+) -> Any:
     answer = await http.post(
         f"/v1/crm/tenants/{shop.id}/channels",
         json={
@@ -49,7 +58,7 @@ async def a_number(
         headers=key,
     )
     assert answer.status_code == 201, answer.text
-    return f"/v1/whatsapp/sessions/{answer.json()['id']}"
+    return answer.json()
 
 
 async def test_a_session_is_seen_paired_and_restarted(
@@ -73,6 +82,92 @@ async def test_a_session_is_seen_paired_and_restarted(
             assert (await http.post(f"{url}/{verb}", headers=key)).status_code == 200
         listed = (await http.get("/v1/whatsapp/sessions", headers=key)).json()["data"]
         assert [row["session"] for row in listed] == ["default"]
+
+
+async def test_starting_tells_waha_all_it_needs_and_once_is_enough(
+    gateway_db: TestDatabase, shop: Shop, waha: FakeWaha
+) -> None:
+    key = await a_key(gateway_db, shop)
+    waha.unknown_sessions.add("default")
+    settings = allowing(gateway_db, "127.0.0.1")
+    settings = settings.model_copy(
+        update={"http": HttpSettings(public_base_url="https://shop.example.com/")}
+    )
+    async with running(settings) as http:
+        made = await a_channel_of(http, shop, key, waha)
+        url = f"/v1/whatsapp/sessions/{made['id']}"
+        for _ in range(2):
+            started = await http.post(f"{url}/start", headers=key)
+            assert started.status_code == 200, started.text
+            assert started.json()["status"] == "working"
+            assert made["webhook_secret"] not in started.text
+
+        config = waha.sessions["default"].config
+        assert config is not None
+        (webhook,) = config["webhooks"]
+        assert webhook["url"] == made["webhook_url"]
+        assert webhook["url"].startswith("https://shop.example.com/v1/crm/webhook/whatsapp/")
+        assert webhook["hmac"] == {"key": made["webhook_secret"]}
+        assert config["ignore"]["groups"] is True
+        created, *_ = [call for call in waha.calls if call.method == "POST"]
+        assert (created.path, created.json["name"]) == ("/api/sessions", "default")
+        assert [call.method for call in waha.calls].count("PUT") == 0
+
+        rotated = await http.post(
+            f"/v1/crm/tenants/{shop.id}/channels/{made['id']}/rotate-secret", headers=key
+        )
+        await http.post(f"{url}/start", headers=key)
+        (webhook,) = waha.sessions["default"].config["webhooks"]  # type: ignore[index]
+        assert webhook["hmac"] == {"key": rotated.json()["webhook_secret"]}
+        assert [call.method for call in waha.calls].count("PUT") == 1
+
+
+async def test_starting_keeps_what_the_operator_configured(
+    gateway_db: TestDatabase, shop: Shop, waha: FakeWaha
+) -> None:
+    key = await a_key(gateway_db, shop)
+    theirs = {"url": "https://crm.example.com/hook", "events": ["message"]}
+    waha.sessions["default"].config = {"debug": True, "webhooks": [theirs]}
+    async with running(allowing(gateway_db, "127.0.0.1")) as http:
+        made = await a_channel_of(http, shop, key, waha)
+        await http.post(f"/v1/whatsapp/sessions/{made['id']}/start", headers=key)
+    config = waha.sessions["default"].config
+    assert set(config) == {"debug", "webhooks"}
+    assert [webhook["url"] for webhook in config["webhooks"]] == [
+        theirs["url"],
+        made["webhook_url"],
+    ]
+
+
+async def test_a_session_that_another_gateway_makes_at_the_same_moment_is_used(
+    gateway_db: TestDatabase, shop: Shop, waha: FakeWaha
+) -> None:
+    key = await a_key(gateway_db, shop)
+    waha.fault("/api/sessions/default", Status(404))  # not there yet; a moment later it is
+    async with running(allowing(gateway_db, "127.0.0.1")) as http:
+        made = await a_channel_of(http, shop, key, waha)
+        waha.sessions["default"].config = {"debug": True}
+        started = await http.post(f"/v1/whatsapp/sessions/{made['id']}/start", headers=key)
+    assert started.status_code == 200, started.text
+    config = waha.sessions["default"].config
+    assert (config["debug"], len(config["webhooks"])) == (True, 1)
+
+
+async def test_a_session_that_cannot_be_made_is_refused_without_our_secret(
+    gateway_db: TestDatabase, shop: Shop, waha: FakeWaha, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = await a_key(gateway_db, shop)
+    waha.unknown_sessions.add("default")
+    waha.fault("/api/sessions", Status(422), Status(500))
+    async with running(allowing(gateway_db, "127.0.0.1")) as http:
+        made = await a_channel_of(http, shop, key, waha)
+        url = f"/v1/whatsapp/sessions/{made['id']}/start"
+        refused = await http.post(url, headers=key)
+        is_problem(refused, 422, "waha_refused")
+        broken = await http.post(url, headers=key)  # WAHA repeats the request in such an answer
+        is_problem(broken, 503, "waha_unavailable")
+    told = refused.text + broken.text + "".join(capsys.readouterr())
+    assert made["webhook_secret"] not in told
 
 
 async def test_wahas_troubles_are_told_in_our_words(

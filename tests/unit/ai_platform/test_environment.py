@@ -40,3 +40,12 @@ def test_a_server_that_others_reach_has_no_demo_login() -> None:
     assert _environment({})["DEMO_ENABLED"] == "true"
     assert _environment({}, host="0.0.0.0")["DEMO_ENABLED"] == "false"
     assert _environment({}, demo=False)["DEMO_ENABLED"] == "false"
+
+
+def test_the_demo_shop_gets_the_number_that_the_operator_brings() -> None:
+    waha = {"WAHA_SERVER_URL": "http://localhost:3000"}
+    assert _environment(waha)["DEFAULT_TENANT"] == "kopi-braga"
+    assert _environment({**waha, "DEFAULT_TENANT": "toko"})["DEFAULT_TENANT"] == "toko"
+    assert "DEFAULT_TENANT" not in _environment({})
+    assert "DEFAULT_TENANT" not in _environment({"WAHA_SERVER_URL": ""})
+    assert "DEFAULT_TENANT" not in _environment(waha, demo=False)

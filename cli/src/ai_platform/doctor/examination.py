@@ -30,7 +30,7 @@ async def examine(data_dir: DataDir, host: str, port: int) -> AsyncIterator[Find
         yield finding
     rabbitmq = settings.queue.rabbitmq_url
     yield await services.check_rabbitmq(rabbitmq.get_secret_value() if rabbitmq else None)
-    yield await services.check_waha(settings.waha, settings.security)
+    yield await services.check_waha(settings.waha, settings.outbound_hosts)
 
 
 async def _distributed(settings: PlatformSettings) -> AsyncIterator[Finding]:

@@ -1,6 +1,7 @@
 """Checks of what the settings name: PostgreSQL, Redis, RabbitMQ, WAHA, keys."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 import asyncpg
@@ -12,13 +13,13 @@ from sqlalchemy.exc import ArgumentError
 
 from ai_platform.doctor.report import Finding, failed, note, ok
 from ai_platform.errors import root_cause
-from shared.config.settings import DatabaseSettings, SecuritySettings, WahaSettings
+from shared.config.settings import DatabaseSettings, WahaSettings
 from shared.kernel.errors import DomainError
 from shared.persistence.database import UnsafeRole, open_database
 from shared.persistence.migrate import alembic_config
 from shared.persistence.roles import RUNTIME, SYSTEM_ROLES
 from shared.security.crypto import WeakKey, read_secret_key
-from shared.security.outbound import AddressRefused, open_client
+from shared.security.outbound import open_client
 
 _PATIENCE = timedelta(seconds=5)
 _REFUSALS = (OSError, TimeoutError, asyncpg.PostgresError, ArgumentError, ValueError)
@@ -93,20 +94,18 @@ async def check_rabbitmq(url: str | None) -> Finding:
     return ok("RabbitMQ", "answers")
 
 
-async def check_waha(waha: WahaSettings, security: SecuritySettings) -> Finding:
+async def check_waha(waha: WahaSettings, allow_hosts: Sequence[str]) -> Finding:
     if waha.waha_server_url is None:
         return ok("WAHA", "not used: WAHA_SERVER_URL is not set")
     key = waha.waha_api_key.get_secret_value() if waha.waha_api_key else ""
     try:
         async with open_client(
-            security.outbound_allow_hosts,
+            allow_hosts,
             timeout=_PATIENCE,
             base_url=waha.waha_server_url,
             headers={"X-Api-Key": key},
         ) as client:
             answer = await client.get("/api/server/version")
-    except AddressRefused as error:
-        return failed("WAHA", f"{error}: add its host to OUTBOUND_ALLOW_HOSTS")
     except (httpx2.HTTPError, OSError, ValueError) as error:
         return failed("WAHA", f"WAHA_SERVER_URL does not answer ({root_cause(error)})")
     if answer.status_code in (401, 403):

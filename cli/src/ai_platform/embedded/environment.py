@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ai_platform.demo.shop import kopi_braga
 from ai_platform.embedded.credentials import Credentials
 from ai_platform.embedded.options import UpOptions
 from ai_platform.embedded.postgres import EmbeddedPostgres
@@ -62,5 +63,8 @@ def service_environment(
         "LOG_FORMAT": "json",
         "PYTHONUNBUFFERED": "1",
     }
+    if options.demo and inherited.get("WAHA_SERVER_URL"):
+        # the one shop there is gets the number, unless the operator names another
+        defaults["DEFAULT_TENANT"] = kopi_braga().slug
     set_by_operator = {name: value for name, value in inherited.items() if value}
     return {**defaults, **set_by_operator, **ours}

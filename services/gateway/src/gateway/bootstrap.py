@@ -33,6 +33,7 @@ from gateway.application.addresses import PublicAddresses
 from gateway.application.ports.idempotency import IdempotencyStore
 from gateway.application.services.authentication import Authentication
 from gateway.application.services.dead_letter_service import DeadLetterService
+from gateway.application.services.default_channel import DefaultChannel
 from gateway.application.services.explanations import Explanations
 from gateway.application.services.readiness import ReadinessService
 from gateway.application.services.simulator_service import SimulatorService
@@ -45,6 +46,7 @@ from gateway.infrastructure.persistence.replies import SqlReplies
 from gateway.infrastructure.persistence.simulated_phones import SqlSimulatedPhones
 from gateway.infrastructure.persistence.tenant_ciphers import TenantCiphers
 from gateway.infrastructure.persistence.webhook_endpoints import SqlEndpointSource
+from gateway.seeding import seeding
 from shared.cache.open import open_cache
 from shared.cache.port import Cache
 from shared.config.settings import HttpSettings, ObservabilitySettings, PlatformSettings
@@ -107,7 +109,9 @@ async def build(settings: PlatformSettings, stopping: asyncio.Event) -> AsyncIte
         open_cache(settings.cache) as cache,
         InboxWriter(database) as inbox,
     ):
-        yield _assemble(settings, keys, pepper, stopping, database, cache, inbox)
+        container = _assemble(settings, keys, pepper, stopping, database, cache, inbox)
+        async with seeding(_default_channel(settings, container)):
+            yield container
 
 
 def _assemble(
@@ -149,8 +153,21 @@ def _assemble(
         explanations=Explanations(SqlReplies(database), threads),
         sending=WhatsAppSending(conversations, channels),
         dead_letters=DeadLetterService(database),
-        sessions=WhatsAppSessions(uow, keys, _open_waha(settings)),
+        sessions=WhatsAppSessions(uow, keys, _open_waha(settings), addresses),
         simulator=SimulatorService(phones, addresses.media, utc_now, random.SystemRandom()),
+    )
+
+
+def _default_channel(settings: PlatformSettings, container: Container) -> DefaultChannel | None:
+    waha, tenant = settings.waha, settings.security.default_tenant
+    if waha.waha_server_url is None or tenant is None:
+        return None
+    return DefaultChannel(
+        tenants=container.tenant_queries,
+        channels=container.channels,
+        tenant=tenant,
+        server=waha.waha_server_url,
+        api_key=waha.waha_api_key,
     )
 
 
@@ -176,7 +193,7 @@ def _open_waha(settings: PlatformSettings) -> OpenWaha:
     @asynccontextmanager
     async def opened(channel: Channel, api_key: str | None) -> AsyncIterator[WahaClient]:
         async with open_client(
-            settings.security.outbound_allow_hosts,
+            settings.outbound_hosts,
             timeout=settings.waha.waha_timeout_seconds,
             base_url=channel.base_url or "",
             headers={"x-api-key": api_key} if api_key else None,

@@ -48,7 +48,7 @@ async def build(settings: PlatformSettings) -> AsyncIterator[Messenger]:
     async with (
         open_work(settings) as work,
         open_cache(settings.cache) as cache,
-        safe_transport(settings.security.outbound_allow_hosts) as transport,
+        safe_transport(settings.outbound_hosts) as transport,
     ):
         yield Messenger(work, make_routes(settings, work.database, cache, transport))
 

@@ -85,6 +85,10 @@ def test_an_empty_value_means_unset(monkeypatch: pytest.MonkeyPatch) -> None:
         ("LOG_LEVEL", "LOUD"),
         ("HTTP_PORT", "70000"),
         ("MESSAGE_BUFFER_INITIAL_DELAY", "-1"),
+        ("WAHA_SERVER_URL", "localhost:3000"),
+        ("WAHA_SERVER_URL", "ftp://waha"),
+        ("WAHA_SERVER_URL", "http://"),
+        ("WAHA_SERVER_URL", "http://waha:99999"),
     ],
 )
 def test_a_wrong_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -92,6 +96,30 @@ def test_a_wrong_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, va
     with pytest.raises(ValidationError) as caught:
         PlatformSettings.from_environment()
     assert caught.value.errors()[0]["loc"] == (name.lower(),)
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://localhost:3000", "localhost:3000"),
+        ("http://WAHA/", "waha:80"),
+        ("https://waha.example.com/waha", "waha.example.com:443"),
+        ("http://[::1]:3000", "::1:3000"),
+    ],
+)
+def test_the_waha_server_that_the_operator_named_may_be_reached(
+    monkeypatch: pytest.MonkeyPatch, url: str, host: str
+) -> None:
+    monkeypatch.setenv("WAHA_SERVER_URL", url)
+    monkeypatch.setenv("OUTBOUND_ALLOW_HOSTS", "ollama:11434")
+    settings = PlatformSettings.from_environment()
+    assert settings.outbound_hosts == ("ollama:11434", host)
+    # models and everything else reach only what is listed
+    assert settings.security.outbound_allow_hosts == ("ollama:11434",)
+
+
+def test_nothing_more_may_be_reached_where_no_waha_server_is_named() -> None:
+    assert PlatformSettings().outbound_hosts == ()
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -29,8 +29,13 @@ AT = 1_700_000_000
 
 
 @pytest.fixture(params=ENGINES)
-def hooks(request: pytest.FixtureRequest) -> Webhooks:
-    engine: Engine = request.param
+def engine(request: pytest.FixtureRequest) -> Engine:
+    chosen: Engine = request.param
+    return chosen
+
+
+@pytest.fixture
+def hooks(engine: Engine) -> Webhooks:
     return Webhooks(engine=engine, session="shop")
 
 
@@ -54,8 +59,41 @@ def test_text(hooks: Webhooks) -> None:
         content={"quoted": {"id": "3EBQ", "text": "quoted"}},
         reply_to="3EBQ",
         sent_at=datetime.fromtimestamp(AT, UTC),
+        push_name="Budi",
     )
     assert event.answerable
+
+
+@pytest.mark.parametrize(
+    ("called", "kept"),
+    [
+        ("Siti", "Siti"),
+        (" Siti \n Aminah\x00 ", "Siti Aminah"),
+        ("x" * 99 + " y", "x" * 99),
+        ("x" * 300, "x" * 100),
+        ("👩‍🍳", "👩‍🍳"),
+        ("  ", None),
+        ("", None),
+        (None, None),
+        (7, None),
+        ({"x": 1}, None),
+    ],
+)
+def test_the_sender_is_called_what_they_call_themselves(
+    engine: Engine, called: Any, kept: str | None
+) -> None:
+    hooks = Webhooks(engine=engine, push_name=called)
+    assert message(hooks.message("halo")).push_name == kept
+
+
+def test_our_own_name_is_not_the_customers(hooks: Webhooks) -> None:
+    assert message(hooks.own("dari HP")).push_name is None
+
+
+def test_a_message_of_a_history_has_the_name_too(hooks: Webhooks) -> None:
+    event = parse_message(hooks.payload("halo"), session="shop")
+    assert isinstance(event, MessageEvent)
+    assert event.push_name == "Budi"
 
 
 def test_message_and_message_any_are_the_same(hooks: Webhooks) -> None:

@@ -29,6 +29,7 @@ class WhatsAppSending:
 
         Raises:
             ChannelNeeded: no channel is named and not exactly one is active.
+            WantsNoMessages: the customer has opted out.
             ChannelNotFound, BadPhone, NothingToSend: as they say.
         """
         channel = via or await self._only_channel(tenant_id)
@@ -38,7 +39,7 @@ class WhatsAppSending:
     async def to_conversation(
         self, tenant_id: TenantId, conversation_id: ConversationId, text: str, *, actor: str
     ) -> tuple[ConversationId, Sequence[SendId]]:
-        """Send into a conversation. Raises ConversationNotFound, NothingToSend."""
+        """Send into a conversation. Raises ConversationNotFound, WantsNoMessages, NothingToSend."""
         sent = await self.conversations.send_notice(tenant_id, conversation_id, text, actor=actor)
         return conversation_id, sent
 

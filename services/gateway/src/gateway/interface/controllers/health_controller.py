@@ -1,13 +1,13 @@
 """Whether the gateway lives, whether the platform can work, and its figures."""
 
 from fastapi import APIRouter, Request
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from gateway.crm.dependencies import Readiness
+from gateway.crm.dependencies import Readiness, container_of
 from gateway.interface import errors
+from shared.observability import merged_metrics
 
 router = APIRouter(tags=["operations"])
 
@@ -47,7 +47,8 @@ async def ready(request: Request, readiness: Readiness) -> Ready | Response:
 
 
 @router.get("/metrics", include_in_schema=False)
-async def metrics() -> Response:
-    """This process's metrics in Prometheus' text format."""
-    body = await run_in_threadpool(generate_latest, REGISTRY)
+async def metrics(request: Request) -> Response:
+    """The metrics of this process and of those beside it, in Prometheus' text format."""
+    run_dir = container_of(request).settings.observability.run_dir
+    body = await merged_metrics.read_all("gateway", run_dir)
     return Response(body, headers={"content-type": CONTENT_TYPE_LATEST})

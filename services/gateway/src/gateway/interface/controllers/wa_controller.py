@@ -21,12 +21,13 @@ Writer = Annotated[TenantId, Depends(KeyFor(Scope.CHANNELS_WRITE))]
 Sender = Annotated[TenantId, Depends(KeyFor(Scope.CONVERSATIONS_WRITE))]
 
 
-@router.post("/send", status_code=202)
+@router.post("/send", status_code=202, responses=errors(409))
 async def send(
     body: SendBody, tenant: Sender, caller: CurrentCaller, sending: Sending
 ) -> SentAnswer:
     """Tell a customer something, by phone number or conversation. Who answers in the conversation
-    does not change; to answer as a person, post to the conversation's messages."""
+    does not change; to answer as a person, post to the conversation's messages. A customer who has
+    opted out is told nothing: 409 `customer_opted_out`."""
     if body.conversation_id is not None:
         conversation, sent = await sending.to_conversation(
             tenant, ConversationId(body.conversation_id), body.text, actor=caller.name
@@ -84,7 +85,9 @@ async def get_qr(
 async def start_session(
     channel_id: ChannelId, tenant: Writer, channels: ChannelList, sessions: Sessions
 ) -> SessionAnswer:
-    """Start the session; one that runs stays as it is."""
+    """Start the session, with its events going to this number's webhook. WAHA is told all it needs
+    if it does not know the session, or not our webhook or its present secret; a session that runs
+    and knows them stays as it is."""
     state = await sessions.start(tenant, channel_id)
     return await _answer(tenant, channel_id, state, channels)
 
