@@ -24,18 +24,21 @@ _ROLES = (
 _DUPLICATE = (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError)
 
 
-async def create_roles(connection: asyncpg.Connection) -> None:
-    """Make the roles that are missing. Several callers at once are fine."""
+async def create_roles(connection: asyncpg.Connection) -> frozenset[str]:
+    """Make the roles that are missing, and say which. Several callers at once are fine."""
+    made: set[str] = set()
     for name, options in _ROLES:
         if await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name):
             continue
         with suppress(*_DUPLICATE):  # another process was quicker
             await connection.execute(f"CREATE ROLE {name} {options}")
+            made.add(name)
     for role in SYSTEM_ROLES:
         member = await connection.fetchval("SELECT pg_has_role($1, $2, 'MEMBER')", RUNTIME, role)
         if not member:
             with suppress(*_DUPLICATE):  # another process was quicker
                 await connection.execute(f"GRANT {role} TO {RUNTIME}")
+    return frozenset(made)
 
 
 async def create_database(connection: asyncpg.Connection, name: str) -> bool:

@@ -147,6 +147,18 @@ async def test_a_worker_asked_to_end_while_the_model_thinks_leaves_the_turn_to_t
     await _answered_once(shop, waha)
 
 
+async def test_without_redis_everything_is_answered_all_the_same(
+    stack: Stack, llm: FakeLlm, waha: FakeWaha
+) -> None:
+    shop = await stack.a_shop("kopi", llm=llm, waha=waha)
+    llm.rule = lambda request: Say(ANSWER)
+    stack.kill_redis()
+    await shop.receives(shop.hooks.message("halo"))
+    await _answered_once(shop, waha)
+    ready = await stack.http.get("/ready")
+    assert (ready.status_code, ready.json()["checks"]["cache"]) == (200, "degraded")
+
+
 async def test_a_model_outage_is_one_holding_line_per_customer_and_then_answers(
     stack: Stack, llm: FakeLlm, waha: FakeWaha
 ) -> None:

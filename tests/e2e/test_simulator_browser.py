@@ -21,6 +21,14 @@ async def browser() -> AsyncIterator[Browser]:
         yield opened
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """A stack that types as slowly as people can see."""
+    settings = {"TYPING_SECONDS_PER_CHARACTER": "0.02", "TYPING_MAX_SECONDS": "2"}
+    async with Stack(tmp_path_factory.mktemp("stack"), settings=settings) as started:
+        yield started
+
+
 async def test_a_customer_writes_sees_typing_and_gets_a_grounded_answer(
     stack: Stack, browser: Browser
 ) -> None:

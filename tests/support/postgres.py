@@ -4,6 +4,7 @@ Each test gets a database of its own, copied from a migrated template. A given s
 added to: roles are made when absent and stay, our databases are dropped at the end.
 """
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -22,6 +23,8 @@ from ai_platform.embedded.postgres import SUPERUSER, EmbeddedPostgres
 from shared.config.settings import DatabaseSettings
 from shared.persistence.migrate import migrate
 from shared.persistence.roles import OWNER, RUNTIME, create_database, create_roles
+
+_PASSWORD = "platform-tests"
 
 
 def installed_bin_dir() -> Path | None:
@@ -83,6 +86,16 @@ class TestDatabase:
         )
 
 
+async def _join_roles(admin: asyncpg.Connection, made: frozenset[str]) -> None:
+    """Make a given server's roles usable: those we have just made get the tests' password, others
+    must have it (or be trusted), and the given role, which need be no superuser, joins them."""
+    for role in (OWNER, RUNTIME):
+        if role in made:
+            await admin.execute(f"ALTER ROLE {role} PASSWORD '{_PASSWORD}'")
+        if not await admin.fetchval("SELECT pg_has_role(current_user, $1, 'USAGE')", role):
+            await admin.execute(f"GRANT {role} TO CURRENT_USER")
+
+
 def plain(url: str) -> str:
     """The address as asyncpg takes it."""
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
@@ -95,6 +108,7 @@ class PostgresForTests:
     def __init__(self, *, private: bool = False, embedded: bool = False) -> None:
         given = os.environ.get("TEST_DATABASE_URL")
         self._folder: Path | None = None
+        self._durable = private or bool(given and not embedded)
         self.server: EmbeddedPostgres | None = None
         if given and not private and not embedded:
             self._admin = make_url(given).set(drivername="postgresql+asyncpg")
@@ -108,13 +122,11 @@ class PostgresForTests:
     async def __aenter__(self) -> Self:
         self._prefix = f"aip_{uuid4().hex[:10]}"
         self._made: list[str] = []
+        self._numbers = itertools.count()
         async with self._connection() as admin:
-            await create_roles(admin)
-            if (
-                self.server is None
-            ):  # a given server asks for passwords: these roles' are the tests'
-                await admin.execute(f"ALTER ROLE {OWNER} PASSWORD 'test-owner'")
-                await admin.execute(f"ALTER ROLE {RUNTIME} PASSWORD 'test-runtime'")
+            made = await create_roles(admin)
+            if self.server is None:
+                await _join_roles(admin, made)
         self.template = await self._create(f"{self._prefix}_template")
         await migrate(self.template.owner_url)
         return self
@@ -137,7 +149,7 @@ class PostgresForTests:
 
     async def database(self, *, migrated: bool = True) -> TestDatabase:
         """A new database, a copy of the migrated template or an empty one."""
-        name = f"{self._prefix}_{len(self._made)}"
+        name = f"{self._prefix}_{next(self._numbers)}"
         return await self._create(name, template=self.template.name if migrated else None)
 
     async def drop(self, database: TestDatabase) -> None:
@@ -150,23 +162,23 @@ class PostgresForTests:
             if template is None:
                 await create_database(admin, name)
             else:
+                # where nothing is flushed, copying files is half the work of copying by the log
+                strategy = "WAL_LOG" if self._durable else "FILE_COPY"
                 await admin.execute(
-                    # copying files is half the work of copying through the log
                     f'CREATE DATABASE "{name}" OWNER {OWNER} TEMPLATE "{template}" '
-                    "STRATEGY FILE_COPY"
+                    f"STRATEGY {strategy}"
                 )
         self._made.append(name)
         return TestDatabase(
             name=name,
-            url=self._url(RUNTIME, "test-runtime", name),
-            owner_url=self._url(OWNER, "test-owner", name),
+            url=self._url(RUNTIME, name),
+            owner_url=self._url(OWNER, name),
             admin_url=self._admin.set(database=name).render_as_string(hide_password=False),
         )
 
-    def _url(self, role: str, password: str, database: str) -> str:
-        url: URL = self._admin.set(
-            username=role, password=None if self.server else password, database=database
-        )
+    def _url(self, role: str, database: str) -> str:
+        password = None if self.server else _PASSWORD
+        url: URL = self._admin.set(username=role, password=password, database=database)
         return url.render_as_string(hide_password=False)
 
     @asynccontextmanager

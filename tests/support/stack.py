@@ -158,6 +158,9 @@ class Stack:
         process.kill()
         process.wait()
 
+    def kill_redis(self) -> None:
+        self._redis.kill()
+
     def stop(self, service: str) -> int:
         """Ask it to end; returns its exit code."""
         process = self._processes.pop(service)

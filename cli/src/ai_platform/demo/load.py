@@ -110,7 +110,9 @@ class DemoLoader:
         try:
             return (await self.tenant_queries.named(shop.slug)).id
         except TenantNotFound:
-            profile = ShopProfile(about=shop.about, address=shop.address, hours=shop.hours)
+            profile = ShopProfile(
+                about=shop.about, address=shop.address, hours=shop.hours, policies=shop.policies
+            )
             made = await self.tenants.create(slug=shop.slug, name=shop.name, profile=profile)
             return made.id
 

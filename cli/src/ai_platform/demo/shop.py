@@ -50,6 +50,7 @@ class DemoShop:
     about: str
     address: str
     hours: str
+    policies: tuple[str, ...]
     products: tuple[DemoProduct, ...]
     customers: tuple[DemoCustomer, ...]
     synonyms: Mapping[str, tuple[str, ...]]
@@ -63,8 +64,10 @@ def kopi_braga() -> DemoShop:
     """A coffee and bakery shop in Bandung."""
     text = resources.files("ai_platform.demo").joinpath("data/kopi_braga.json").read_text("utf-8")
     data = json.loads(text)
+    policies = tuple(data["shop"].pop("policies"))
     return DemoShop(
         **data["shop"],
+        policies=policies,
         products=tuple(_product(entry) for entry in data["products"]),
         customers=tuple(DemoCustomer(**entry) for entry in data["customers"]),
         synonyms={word: tuple(means) for word, means in data["synonyms"].items()},

@@ -287,16 +287,6 @@ async def test_a_customer_whom_staff_added_by_number_is_known_when_they_write(de
     assert await desk.count("customers") == 1
 
 
-async def test_whatsapps_name_is_taken_for_somebody_who_has_none(desk: Desk) -> None:
-    await desk.hears("halo")
-    assert await desk.db.fetchval("SELECT name FROM customers") is None
-    for name in ("Budi", "Boss Besar"):
-        await desk.deliver(Webhooks(push_name=name).message("lagi"))
-        await desk.do(await desk.claim("inbox.waha"))
-
-    assert await desk.db.fetchval("SELECT name FROM customers") == "Budi"
-
-
 async def test_two_tenants_with_the_same_customer_never_mix(desk: Desk) -> None:
     other = await rows.a_tenant(desk.db)
     other_channel = await rows.a_channel(desk.db, other)
