@@ -88,11 +88,12 @@ def platform(folder: Path) -> Iterator[Up]:
 def test_it_says_where_everything_is(platform: Up) -> None:
     said = "\n".join(platform.said)
     facts = _facts(platform.data_dir)
+    assert f"{platform.base_url}/console" in said
     assert f"{platform.base_url}/simulator" in said
     assert f"{platform.base_url}/docs" in said
     assert facts["api_key"] in said
     assert "offline demo model" in said
-    for path in ("/ready", "/health", "/simulator", "/docs"):
+    for path in ("/ready", "/health", "/console", "/simulator", "/docs"):
         assert _status(platform.base_url + path) == 200, path
 
 

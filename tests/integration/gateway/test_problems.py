@@ -144,7 +144,7 @@ async def test_every_answer_has_safe_headers(http: httpx2.AsyncClient) -> None:
 
 
 async def test_pages_run_only_what_this_server_has(http: httpx2.AsyncClient) -> None:
-    for path in ("/", "/docs"):
+    for path in ("/", "/console", "/docs"):
         answer = await http.get(path)
         assert answer.status_code == 200
         policy = answer.headers["content-security-policy"]

@@ -58,6 +58,7 @@ class Screen:
 
 def _addresses(options: UpOptions) -> dict[str, str]:
     return {
+        "Console": f"{options.base_url}/console",
         "Simulator": f"{options.base_url}/simulator",
         "API docs": f"{options.base_url}/docs",
         "Data": str(options.data_dir.path),

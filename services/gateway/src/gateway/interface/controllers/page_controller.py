@@ -15,6 +15,13 @@ async def landing(request: Request) -> HTMLResponse:
     return page("landing.html", simulator=container_of(request).settings.http.simulator_enabled)
 
 
+@router.get("/console")
+async def console() -> HTMLResponse:
+    """Where the shop's staff read and answer. The page holds nothing of a shop; the key it asks
+    for opens the API."""
+    return page("console/page.html")
+
+
 @router.get("/docs")
 async def docs() -> HTMLResponse:
     """The OpenAPI document, to read and to try out."""

@@ -32,11 +32,11 @@ export class PeopleView {
 }
 
 // One line has no room for formatting, so its marks go.
-function plain(text) {
+export function plain(text) {
   return (text || "").replace(/([*_~`])(\S.*?)\1/g, "$2");
 }
 
-function when(iso) {
+export function when(iso) {
   const at = new Date(iso);
   const sameDay = at.toDateString() === new Date().toDateString();
   return sameDay
@@ -44,7 +44,7 @@ function when(iso) {
     : at.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
 }
 
-function make(name, className, text) {
+export function make(name, className, text) {
   const node = document.createElement(name);
   if (className) node.className = className;
   if (text) node.textContent = text;
