@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Route
 
 from tests.integration.gateway.conftest import Shop, a_key, settings_for
 from tests.integration.gateway.test_serve import a_free_port, serving
@@ -96,6 +96,37 @@ async def test_a_chat_is_written_answered_and_safe(
             assert box is not None
             assert box["width"] < 120
             assert bad == []
+
+
+async def test_what_was_typed_is_shown_once_also_when_the_news_is_quicker_than_the_answer(
+    browser: Browser, gateway_db: TestDatabase, shop: Shop
+) -> None:
+    settings = settings_for(gateway_db, http_port=a_free_port())
+    async with (
+        serving(settings) as (http, _),
+        looking(browser, f"{http.base_url}/simulator/{shop.slug}") as (page, bad),
+    ):
+        may_answer = asyncio.Event()
+
+        async def answer_late(route: Route) -> None:
+            if route.request.method != "POST":
+                await route.continue_()
+                return
+            answer = await route.fetch()
+            await may_answer.wait()
+            await route.fulfill(response=answer)
+
+        await page.route("**/messages", answer_late)
+        await page.locator("#suggestions .chip").first.click()
+        await page.locator(".row.out[data-status=sent]").wait_for()
+        assert await page.locator(".row.out").count() == 1
+        async with page.expect_response(lambda answer: answer.request.method == "POST"):
+            may_answer.set()
+        await page.locator("#text").fill("halo lagi")
+        await page.keyboard.press("Enter")
+        await page.locator(".row.out[data-status=sent]").nth(1).wait_for()
+        assert await page.locator(".row.out").count() == 2
+        assert bad == []
 
 
 async def test_it_fits_a_phone(browser: Browser, gateway_db: TestDatabase, shop: Shop) -> None:

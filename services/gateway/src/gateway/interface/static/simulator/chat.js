@@ -12,6 +12,7 @@ export class ChatView {
     this.list = $("messages");
     this.thread = $("thread");
     this.rows = new Map();
+    this.typed = [];
     this.lastDay = "";
     $("to-end").append(icon("down"));
     $("to-end").addEventListener("click", () => this.toEnd());
@@ -22,6 +23,7 @@ export class ChatView {
 
   clear() {
     this.rows.clear();
+    this.typed = [];
     this.lastDay = "";
     this.list.replaceChildren();
     this.setTyping(false);
@@ -49,10 +51,12 @@ export class ChatView {
     return this.rows.size > before;
   }
 
-  // What was just typed, shown before the server has it; the real bubble takes its place.
+  // What was just typed, shown before the server has it. The real bubble takes its place, also when
+  // the news of it is quicker than the server's answer to the sending.
   pending(text) {
     const message = { from_customer: true, text, content: { type: "text" }, status: "waiting", created_at: new Date().toISOString() };
     const row = this.#row(message, new Date());
+    this.typed.push({ text, row });
     this.list.append(row);
     this.toEnd();
     return row;
@@ -87,6 +91,18 @@ export class ChatView {
     const row = this.#row(message, at);
     this.rows.set(message.native_id, row);
     this.list.append(row);
+    if (message.from_customer) this.#arrived(message.text);
+  }
+
+  #arrived(text) {
+    const at = this.typed.findIndex((each) => each.text === text);
+    if (at >= 0) this.typed.splice(at, 1)[0].row.remove();
+  }
+
+  // It was not sent, or its real bubble is there.
+  forget(row) {
+    row.remove();
+    this.typed = this.typed.filter((each) => each.row !== row);
   }
 
   #row(message, at) {

@@ -133,7 +133,7 @@ async function send(message, shown) {
     await refresh();
     for (const pause of LOOK_AGAIN) setTimeout(refresh, pause);
   } finally {
-    pending?.remove();
+    if (pending) chat.forget(pending);
   }
 }
 
