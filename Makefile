@@ -13,6 +13,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 # one installation for `make setup` and everything after it
 ENVIRONMENT := .venv/.synced
+BENCH_ENVIRONMENT := .venv/.synced-bench
 BIN := .venv/bin
 SERVICES := $(wildcard services/*)
 MEMBERS := . cli $(SERVICES)
@@ -20,7 +21,7 @@ MEMBERS := . cli $(SERVICES)
 DEPTRY := $(CURDIR)/$(BIN)/deptry --package-module-name-map \
 	ai-platform-shared=shared,commerce-agent=commerce_agent,llm-worker=llm_worker
 
-.PHONY: help setup run test check lock
+.PHONY: help setup run test fault mutants bench check lock
 
 help: ## Show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -32,6 +33,15 @@ run: $(ENVIRONMENT) ## Start the platform here; ARGS="--port 8123 --data-dir DIR
 
 test: $(ENVIRONMENT) ## Run the tests, two at a time; ARGS passes arguments on to pytest
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+fault: $(ENVIRONMENT) ## Run every fault test, the long ones too; ARGS="--fault-seed 7" repeats a schedule
+	$(BIN)/pytest -n 4 --dist loadgroup -m "" $(or $(TESTS),tests/fault) $(ARGS)
+
+mutants: $(ENVIRONMENT) ## Plant faults in scratch copies and see that the tests catch each one
+	$(BIN)/python -m tests.mutants $(ARGS)
+
+bench: $(BENCH_ENVIRONMENT) ## Measure against limits and peers; ARGS=ingest runs one scenario
+	$(BIN)/python -m bench $(ARGS)
 
 check: $(ENVIRONMENT) ## Lint, types, import directions, dependency hygiene
 	$(BIN)/ruff check
@@ -51,14 +61,23 @@ lock: $(UV) ## Lock the dependencies anew; the lock file names the public index 
 # Where an index variable is set, uv wants that address in the lock file. So the lock is first taken
 # at its word; on a machine that reaches only a mirror the same versions come from there, by hash.
 $(ENVIRONMENT): uv.lock pyproject.toml cli/pyproject.toml $(wildcard services/*/pyproject.toml) | $(UV)
-	@env -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL $(UV) sync --locked || { \
-		test -n "$$UV_DEFAULT_INDEX$$UV_INDEX_URL$$UV_EXTRA_INDEX_URL" || exit 1; \
-		echo "Trying the index that this machine is set up with"; \
-		$(UV) venv --allow-existing .venv \
-		&& $(UV) export --frozen --no-emit-workspace --quiet --output-file .venv/requirements.txt \
-		&& $(UV) pip install --require-hashes -r .venv/requirements.txt \
-		&& $(UV) pip install --no-deps $(MEMBERS:%=-e ./%); }
+	@$(call install)
 	@touch $@
+
+# what only the benchmark needs: the peers that it measures beside us
+$(BENCH_ENVIRONMENT): $(ENVIRONMENT)
+	@$(call install,--group bench)
+	@touch $@
+
+define install
+env -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL $(UV) sync --locked $(1) || { \
+	test -n "$$UV_DEFAULT_INDEX$$UV_INDEX_URL$$UV_EXTRA_INDEX_URL" || exit 1; \
+	echo "Trying the index that this machine is set up with"; \
+	$(UV) venv --allow-existing .venv \
+	&& $(UV) export --frozen $(1) --no-emit-workspace --quiet --output-file .venv/requirements.txt \
+	&& $(UV) pip install --require-hashes -r .venv/requirements.txt \
+	&& $(UV) pip install --no-deps $(MEMBERS:%=-e ./%); }
+endef
 
 .tools/bin/uv:
 	@test -n "$(PYTHON)" || { \
