@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import orjson
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -16,12 +17,30 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from shared.config.settings import DatabaseSettings
 from shared.kernel.errors import Unavailable
 from shared.messaging.port import Queue, Waker
+from shared.persistence.begun import BeginningConnection
+
+_ENDED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What a connection says whose server has gone."""
+
+
+_STATEMENTS_KEPT = 300
+"""Prepared per connection: more than a process has, catalogue searches of any length included."""
 
 
 class DatabaseUnavailable(Unavailable):
     """The database does not answer."""
 
     code = "database_unavailable"
+
+
+class CommitUnclear(DatabaseUnavailable):
+    """The connection broke during COMMIT: whether it happened, only another look can tell."""
+
+
+class Contended(Unavailable):
+    """Another transaction was in the way and this one is undone; the same again will do."""
+
+    code = "contended"
 
 
 class UnsafeRole(Exception):
@@ -75,22 +94,33 @@ async def open_database(
     """
     if settings.database_url is None:
         raise DatabaseUnavailable("DATABASE_URL is not set")
-    engine = create_async_engine(
-        asyncpg_url(settings.database_url.get_secret_value()),
+    engine = make_engine(
+        settings.database_url.get_secret_value(),
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_max_overflow,
         pool_recycle=int(settings.database_pool_recycle_seconds.total_seconds()),
         pool_timeout=settings.database_pool_timeout_seconds.total_seconds(),
-        pool_pre_ping=True,
-        json_serializer=_to_json,
-        json_deserializer=orjson.loads,
-        hide_parameters=True,
     )
     try:
         await _refuse_unsafe_role(engine)
         yield Database(engine, waker)
     finally:
         await engine.dispose()
+
+
+def make_engine(url: str, **pool: Any) -> AsyncEngine:
+    """An engine whose connections `connection` can begin. Nothing is connected yet."""
+    return create_async_engine(
+        asyncpg_url(url),
+        connect_args={
+            "connection_class": BeginningConnection,
+            "prepared_statement_cache_size": _STATEMENTS_KEPT,
+        },
+        json_serializer=_to_json,
+        json_deserializer=orjson.loads,
+        hide_parameters=True,
+        **pool,
+    )
 
 
 def _to_json(value: Any) -> str:
@@ -126,14 +156,16 @@ async def _refuse_unsafe_role(engine: AsyncEngine) -> None:
 
 
 @asynccontextmanager
-async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def connection(engine: AsyncEngine, settings: str = "") -> AsyncIterator[AsyncConnection]:
     """A pooled connection inside a transaction that is rolled back unless committed.
 
-    A connection whose command was cancelled is thrown away: its answer must never reach the next
-    user of the pool. Raises `DatabaseUnavailable` when the server is away.
+    ``settings`` are the ``SET LOCAL`` commands that it begins with; they are ours, never a
+    caller's text. A connection whose command was cancelled is thrown away: its answer must never
+    reach the next user of the pool. Raises `DatabaseUnavailable` when the server is away and
+    `Contended` when another transaction was in the way.
     """
     try:
-        opened = await engine.connect()
+        opened = await _begin(engine, settings)
     except (OSError, DBAPIError, PoolTimeout) as error:
         raise DatabaseUnavailable from error
     try:
@@ -143,9 +175,52 @@ async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             await opened.invalidate()
         if is_disconnect(error):
             raise DatabaseUnavailable from error
+        if is_contention(error):
+            raise Contended from error
         raise
     finally:
-        await opened.close()
+        await _give_back(opened)
+
+
+async def _begin(engine: AsyncEngine, settings: str) -> AsyncConnection:
+    """A connection with a transaction begun; those of the pool that died are thrown away."""
+    while True:
+        opened = await engine.connect()
+        driver = await _driver(opened)
+        had_worked = driver.was_used
+        try:
+            await driver.begin(settings)
+        except BaseException as error:
+            await opened.invalidate()
+            await opened.close()
+            if not driver.is_closed() or not isinstance(error, _ENDED):
+                raise
+            if not had_worked:
+                raise DatabaseUnavailable from error
+        else:
+            return opened
+
+
+async def _give_back(opened: AsyncConnection) -> None:
+    if not opened.invalidated and (await _driver(opened)).is_unused:
+        await opened.invalidate()  # nothing will end the transaction that was begun
+    await opened.close()
+
+
+async def _driver(opened: AsyncConnection) -> BeginningConnection:
+    driver = (await opened.get_raw_connection()).driver_connection
+    assert isinstance(driver, BeginningConnection)
+    return driver
+
+
+async def commit(opened: AsyncConnection) -> None:
+    """Commit; raises `CommitUnclear` when the answer never came."""
+    try:
+        await opened.commit()
+    except (OSError, DBAPIError) as error:
+        if is_disconnect(error):
+            raise CommitUnclear from error
+        raise
 
 
 def is_disconnect(error: BaseException) -> bool:
@@ -161,15 +236,20 @@ def is_disconnect(error: BaseException) -> bool:
     return isinstance(error, ConnectionError)
 
 
+def is_contention(error: BaseException) -> bool:
+    """Whether the transaction lost against another one: serialization, deadlock, lock timeout."""
+    sqlstate = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+    return sqlstate in ("40001", "40P01", "55P03")
+
+
 @asynccontextmanager
 async def system_transaction(
     database: Database, role: SystemRole
 ) -> AsyncIterator[AsyncConnection]:
     """A short transaction under one of the cross-tenant roles; commits at the end."""
-    async with connection(database.engine) as opened:
-        await opened.execute(text(f"SET LOCAL ROLE {role.value}"))
+    async with connection(database.engine, f"SET LOCAL ROLE {role.value}") as opened:
         yield opened
-        await opened.commit()
+        await commit(opened)
 
 
 async def database_now(opened: AsyncConnection) -> Any:

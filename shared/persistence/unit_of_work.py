@@ -2,24 +2,48 @@
 
 from types import TracebackType
 from typing import Any, Self
+from uuid import UUID
 
-import orjson
-from sqlalchemy import bindparam, insert, text
+from sqlalchemy import BigInteger, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.kernel.events import DomainEvent
 from shared.kernel.ids import TenantId, new_id
-from shared.messaging.port import Claim, Finish, Queue, Task
-from shared.persistence.database import Database, connection
-from shared.persistence.tables import domain_events
+from shared.messaging.port import Claim, ClaimLost, Finish, Queue, Task
+from shared.persistence.database import Database, commit, connection
 
-_SET_TENANT = text("SELECT set_config('app.tenant', :tenant, true)")
-_ENQUEUE = text(
-    "SELECT enqueue_task(:id, :tenant, :queue, :kind, :key, :payload, :available_at, :delay, "
-    ":priority, :ordering_key, :position)"
-).bindparams(bindparam("payload", type_=JSONB))
-_FINISH = text("SELECT finish_task(:id, :generation, :lease)")
+_FINISH = text("SELECT finish_task(:claim, :generation, :lease)")
+_CLOSE = text(
+    """
+    WITH told AS (
+        INSERT INTO domain_events (id, tenant_id, name, version, body, occurred_at)
+        SELECT e.id, e.tenant_id, e.name, e.version, e.body, e.occurred_at
+        FROM jsonb_to_recordset(:events) AS e (
+            id uuid, tenant_id uuid, name text, version smallint, body jsonb,
+            occurred_at timestamptz)
+    ), wanted AS MATERIALIZED (
+        SELECT enqueue_task(
+            t.id, :tenant, t.queue, t.kind, t.key, t.payload, t.available_at,
+            make_interval(secs => t.delay), t.priority, t.ordering_key, t.position) AS id
+        FROM jsonb_to_recordset(:tasks) AS t (
+            id uuid, queue text, kind text, key text, payload jsonb, available_at timestamptz,
+            delay double precision, priority integer, ordering_key text, position bigint)
+    )
+    SELECT count(wanted.id) AS wanted,
+           CASE WHEN :claim IS NOT NULL THEN finish_task(:claim, :generation, :lease) END AS finish
+    FROM wanted
+    """
+).bindparams(
+    bindparam("events", type_=JSONB),
+    bindparam("tasks", type_=JSONB),
+    bindparam("tenant", type_=PG_UUID),
+    bindparam("claim", type_=PG_UUID),
+    bindparam("generation", type_=BigInteger),
+    bindparam("lease", type_=PG_UUID),
+)
+"""What a transaction ends with, in one statement: its events, its work, and its claim."""
 
 
 class Transaction:
@@ -37,15 +61,13 @@ class Transaction:
         self._database = database
         self._queues: set[Queue] = set()
         self._events: list[DomainEvent] = []
+        self._tasks: list[Task] = []
+        self._claim: Claim | None = None
 
     async def __aenter__(self) -> Self:
-        self._scope = connection(self._database.engine)
+        mine = f"SET LOCAL app.tenant = '{UUID(str(self.tenant_id))}'"
+        self._scope = connection(self._database.engine, mine)
         self.connection = await self._scope.__aenter__()
-        try:
-            await self.connection.execute(_SET_TENANT, {"tenant": str(self.tenant_id)})
-        except BaseException as error:
-            await self._scope.__aexit__(type(error), error, error.__traceback__)
-            raise
         return self
 
     async def __aexit__(
@@ -57,23 +79,8 @@ class Transaction:
         await self._scope.__aexit__(kind, error, trace)
 
     async def enqueue(self, task: Task) -> None:
-        """Put work into the queue, to be seen with the commit."""
-        await self.connection.execute(
-            _ENQUEUE,
-            {
-                "id": new_id(),
-                "tenant": self.tenant_id,
-                "queue": task.queue.value,
-                "kind": task.kind,
-                "key": task.key,
-                "payload": dict(task.payload),
-                "available_at": task.available_at,
-                "delay": task.delay,
-                "priority": task.priority,
-                "ordering_key": task.ordering_key,
-                "position": task.position,
-            },
-        )
+        """Put work into the queue with the commit."""
+        self._tasks.append(task)
         self.will_wake(task.queue)
 
     def will_wake(self, queue: Queue) -> None:
@@ -85,33 +92,73 @@ class Transaction:
 
         The row that stood behind it in its order becomes claimable with the commit.
         """
-        outcome = Finish(
-            (
-                await self.connection.execute(
-                    _FINISH,
-                    {"id": claim.id, "generation": claim.generation, "lease": claim.lease_id},
-                )
-            ).scalar_one()
-        )
+        answer = await self.connection.execute(_FINISH, _claim_values(claim))
+        outcome = Finish(answer.scalar_one())
+        self._finished(claim, outcome)
+        return outcome
+
+    def finish_with_commit(self, claim: Claim) -> None:
+        """The same as part of `commit`, which refuses to commit when the claim is lost."""
+        self._claim = claim
+
+    def _finished(self, claim: Claim, outcome: Finish) -> None:
         if outcome is Finish.RELEASED or claim.ordering_key is not None:
             self.will_wake(claim.queue)
-        return outcome
 
     def record(self, *events: DomainEvent) -> None:
         """Keep events for the commit, which writes them beside what they tell of."""
         self._events.extend(events)
 
     async def commit(self) -> None:
-        """Write the events, commit, wake the workers."""
-        if self._events:
-            await self.connection.execute(
-                insert(domain_events), [_event_row(event) for event in self._events]
-            )
-            self._events.clear()
-        await self.connection.commit()
+        """Write the events and the work, finish the claim, commit, wake the workers.
+
+        Raises:
+            ClaimLost: somebody else has the claim of `finish_with_commit`; nothing is committed.
+            CommitUnclear: the connection broke, and nobody can tell.
+        """
+        if self._events or self._tasks or self._claim is not None:
+            await self._close()
+        await commit(self.connection)
         for queue in self._queues:
             self._database.waker.wake(queue)
         self._queues.clear()
+
+    async def _close(self) -> None:
+        claim, self._claim = self._claim, None
+        values = {
+            "events": [_event_row(event) for event in self._events],
+            "tasks": [_task_row(task) for task in self._tasks],
+            "tenant": self.tenant_id,
+        }
+        closed = (await self.connection.execute(_CLOSE, values | _claim_values(claim))).one()
+        self._events.clear()
+        self._tasks.clear()
+        if claim is not None:
+            outcome = Finish(closed.finish)
+            if outcome is Finish.LOST:
+                raise ClaimLost
+            self._finished(claim, outcome)
+
+
+def _claim_values(claim: Claim | None) -> dict[str, Any]:
+    if claim is None:
+        return {"claim": None, "generation": None, "lease": None}
+    return {"claim": claim.id, "generation": claim.generation, "lease": claim.lease_id}
+
+
+def _task_row(task: Task) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "queue": task.queue,
+        "kind": task.kind,
+        "key": task.key,
+        "payload": dict(task.payload),
+        "available_at": task.available_at,
+        "delay": task.delay.total_seconds(),
+        "priority": task.priority,
+        "ordering_key": task.ordering_key,
+        "position": task.position,
+    }
 
 
 def _event_row(event: DomainEvent) -> dict[str, Any]:
@@ -120,6 +167,6 @@ def _event_row(event: DomainEvent) -> dict[str, Any]:
         "tenant_id": event.tenant_id,
         "name": event.name,
         "version": event.version,
-        "body": orjson.loads(orjson.dumps(event.body())),
+        "body": event.body(),
         "occurred_at": event.occurred_at,
     }

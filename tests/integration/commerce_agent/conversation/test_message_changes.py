@@ -1,6 +1,7 @@
 """Edits, deletions, reactions and ticks, also when they come before their message."""
 
 from tests.integration.commerce_agent.conversation.conftest import Desk
+from tests.support.locks import until_blocked
 from tests.support.waha_webhooks import Webhook, new_native_id
 
 
@@ -32,6 +33,23 @@ async def test_a_message_revoked_after_its_answer_keeps_how_it_was_answered(desk
     claim = await desk.db.fetch("SELECT * FROM claim_send($1)", send_id)
     assert claim[0]["outcome"] == "cancelled"
     assert await desk.count("queue_messages", "kind = 'conversation.turn'") == 0
+
+
+async def test_a_revocation_that_waited_for_a_claim_came_after_it(desk: Desk) -> None:
+    """Moments are taken under the conversation's lock, so that they tell who was first."""
+    [webhook] = await desk.hears("halo")
+    await desk.drain()
+    send_id = await desk.db.fetchval("SELECT id FROM sends")
+    await desk.deliver(desk.hooks.revoked(webhook.native_id))
+    async with desk.db.admin() as connection, connection.transaction():
+        await connection.execute("SELECT FROM conversations FOR NO KEY UPDATE")
+        revoking = desk.thinking(await desk.claim("inbox.waha"))
+        await until_blocked(desk.db, revoking)
+        await connection.execute("SELECT claim_send($1)", send_id)
+    assert await revoking == "done"
+
+    claimed_at = await desk.db.fetchval("SELECT claimed_at FROM sends")
+    assert await desk.db.fetchval("SELECT revoked_at > $1 FROM messages", claimed_at) is True
 
 
 async def test_revoked_text_never_enters_a_later_prompt(desk: Desk) -> None:
@@ -153,7 +171,7 @@ async def test_a_tick_before_the_id_is_known_is_applied_with_the_echo(desk: Desk
     await desk.drain()
     await desk.db.execute("UPDATE sends SET state = 'sending', claim_no = 1, claimed_at = now()")
     await _stored(desk, desk.hooks.ack("3EB0OURS", 2), desk.hooks.ack("3EB0OURS", 1))
-    assert await desk.db.fetchval("SELECT body FROM early_events") == '{"level": 2}'
+    assert await desk.db.fetchval("SELECT body FROM early_events") == '{"": {"level": 2}}'
     await _stored(desk, desk.hooks.own("Jawaban untuk: halo", native_id="3EB0OURS"))
 
     assert await desk.db.fetchval("SELECT ack FROM sends") == 2

@@ -1,5 +1,5 @@
 """Days in a shop, made up by chance: everybody acts at any moment, workers die and oversleep, and
-afterwards an auditor looks at what is left. The seed stands in the test's name."""
+afterwards the auditor looks at what is left. The seed stands in the test's name."""
 
 import asyncio
 import random
@@ -17,6 +17,7 @@ from commerce_agent.domain.value_objects.ids import CustomerId
 from shared.kernel.clock import utc_now
 from shared.messaging.port import Queue
 from tests.integration.commerce_agent.conversation.conftest import Desk
+from tests.support.auditor import Auditor
 from tests.support.scripted_agent import Barrier, calls_tool, echo, is_away, waits
 from tests.support.waha_webhooks import new_native_id
 
@@ -133,12 +134,15 @@ class Day:
     async def send(self) -> None:
         """The messenger takes the head of the line."""
         head = await self.desk.db.fetchval(
-            "SELECT id FROM sends WHERE state = 'pending' ORDER BY seq LIMIT 1"
+            "SELECT key FROM queue_messages WHERE queue = 'wa_messages' ORDER BY position LIMIT 1"
         )
-        if head is not None and await self.desk.claim_send(head) == "claimed":
+        if head is None:
+            return
+        if await self.desk.claim_send(head) == "claimed":
             await self.desk.db.execute(
                 "UPDATE sends SET state = 'sent', ended_at = platform_now() WHERE id = $1", head
             )
+        await self.desk.db.execute("DELETE FROM queue_messages WHERE key = $1", head)
 
     async def come_to_rest(self) -> None:
         """Everybody finishes; then nothing is left to do."""
@@ -151,25 +155,14 @@ class Day:
             await self.oversleep()
             await self.desk.container.sweeper.restore_lost_work()
             await self.desk.drain()
-            while await self.desk.count("sends", "state = 'pending'"):
+            while await self.desk.count("queue_messages", "queue = 'wa_messages'"):
                 await self.send()
 
 
-async def audit(desk: Desk) -> None:
-    """What must be true of every day, whatever happened."""
-    assert await desk.count("queue_messages", "queue = 'crm_tasks'") == 0
-    assert await desk.count("turns", "state = 'open'") == 0
-    if (await desk.conversation())["owner"] == "ai":
-        assert await desk.count("messages", "direction = 'in' AND answered_how IS NULL") == 0
-    await _replies_answer_what_they_say(desk)
+async def everything_was_done_once(desk: Desk) -> None:
+    """What the audit cannot know: this agent echoes what it read, and its tool leaves a mark."""
     notes = str(await desk.db.fetchval("SELECT note FROM customers") or "").split()
     assert len(notes) == len(set(notes)), "an effect happened twice"
-    order = await desk.db.fetch("SELECT seq FROM sends ORDER BY created_at, seq")
-    assert [row["seq"] for row in order] == list(range(1, len(order) + 1))
-
-
-async def _replies_answer_what_they_say(desk: Desk) -> None:
-    """Each message is in exactly one live reply, if the AI answered it, and in none otherwise."""
     replies = await desk.db.fetch(
         "SELECT reply_id, string_agg(body, ' ' ORDER BY seq) AS text FROM sends"
         " WHERE kind = 'ai' AND state = 'sent' GROUP BY reply_id"
@@ -185,12 +178,9 @@ async def _replies_answer_what_they_say(desk: Desk) -> None:
         assert numbers <= said, "a message is marked answered that the reply knows nothing of"
         assert said - numbers <= revoked, "a message is answered and not marked so"
 
-    live = {reply["reply_id"] for reply in replies}
-    by_ai = await desk.db.fetch("SELECT answered_by FROM messages WHERE answered_how = 'ai'")
-    assert {row["answered_by"] for row in by_ai} <= live, "answered by a reply that never left"
-
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_whatever_happens_everything_is_answered_once(desk: Desk, seed: int) -> None:
     await Day(desk, random.Random(seed)).live()
-    await audit(desk)
+    await Auditor(desk.db).assert_clean()
+    await everything_was_done_once(desk)

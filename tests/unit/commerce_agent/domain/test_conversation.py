@@ -120,5 +120,10 @@ def test_a_template_ends_the_incident_but_not_the_row_of_failures() -> None:
 
 def _reply(conversation: Conversation, *, real: bool) -> None:
     conversation.reply(
-        turn_id=TurnId(new_id()), reply_id=ReplyId(new_id()), bubbles=1, real=real, at=NOW
+        turn_id=TurnId(new_id()),
+        reply_id=ReplyId(new_id()),
+        bubbles=1,
+        lease_epoch=1,
+        real=real,
+        at=NOW,
     )

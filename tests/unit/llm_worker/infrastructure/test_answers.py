@@ -166,3 +166,23 @@ def test_hostile_answers_are_read_within_a_second(text: str) -> None:
     began = time.monotonic()
     read_answer(AIMessage(content=text), TOOLS)
     assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("depth", [33, 500, 990, 5_000])
+@pytest.mark.parametrize(
+    ("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('{"tool_calls":[', "]}")]
+)
+def test_deep_nesting_is_no_call_and_no_error(opening: str, closing: str, depth: int) -> None:
+    deep = opening * depth + "1" + closing * depth
+    assert read_answer(AIMessage(f"hai {deep} ya"), TOOLS).tool_calls == ()
+    with pytest.raises(ValueError, match=r"nested too deeply|not valid JSON"):
+        read_arguments(deep)
+
+
+def test_deep_arguments_are_a_problem_and_no_call() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(40):
+        deep = {"a": deep}
+    proper = [{"id": "1", "name": "check_stock", "args": deep, "type": "tool_call"}]
+    (call,) = read_answer(AIMessage("", tool_calls=proper), TOOLS).tool_calls
+    assert (call.args, call.problem) == ({}, "arguments are nested too deeply")

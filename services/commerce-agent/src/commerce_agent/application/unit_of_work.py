@@ -18,7 +18,7 @@ from commerce_agent.application.ports.inbox import Inbox
 from commerce_agent.application.ports.message_store import MessageStore
 from commerce_agent.application.ports.send_store import SendStore
 from commerce_agent.application.ports.shop_agent import EffectKey, ToolDone
-from commerce_agent.application.ports.transcript import Transcript
+from commerce_agent.application.ports.turn_scene import Scenes
 from commerce_agent.application.ports.turn_store import TurnStore
 from commerce_agent.domain.entities.customer import Customer
 from commerce_agent.domain.repositories.channel_repository import ChannelRepository
@@ -46,7 +46,7 @@ class UnitOfWork(Protocol):
     early: EarlyEvents
     sends: SendStore
     turns: TurnStore
-    transcript: Transcript
+    scenes: Scenes
     inbox: Inbox
     history: ChannelHistory
     tx: Transaction

@@ -20,7 +20,6 @@ from commerce_agent.application.services.message_intake import MessageIntake
 from commerce_agent.application.services.own_messages import OwnMessages
 from commerce_agent.application.services.repair_tasks import repair_task
 from commerce_agent.application.services.stored import Stored, ignored, kept, parked
-from commerce_agent.application.services.turn_tasks import finish
 from commerce_agent.application.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from commerce_agent.domain.entities.channel import Channel, ChannelKind, ChannelState
 from commerce_agent.domain.entities.tenant import Tenant
@@ -88,7 +87,7 @@ class WAMessageHandler:
         async with self.uow(claim.tenant_id) as uow:
             arrival = await uow.inbox.find(_inbox_id(claim))
             if arrival is None or arrival.is_settled:
-                await finish(uow.tx, claim)
+                uow.tx.finish_with_commit(claim)
                 await uow.commit()
                 return
         stored = await self._understand(claim, arrival)
@@ -134,7 +133,7 @@ class WAMessageHandler:
 
     async def _end(self, uow: UnitOfWork, claim: Claim, stored: Stored) -> None:
         await uow.inbox.settle(_inbox_id(claim), stored.state, stored.reason)
-        await finish(uow.tx, claim)
+        uow.tx.finish_with_commit(claim)
         await uow.commit()
 
     async def _where(self, claim: Claim, arrival: Arrival, event: WahaEvent) -> _Known | None:
@@ -150,9 +149,8 @@ class WAMessageHandler:
                 channel = self._twin(tenant, endpoint, await uow.channels.all(), event.session)
             if channel is None:
                 return None
-            is_new = isinstance(event, MessageEvent) and not await uow.customers.find_by_addresses(
-                (event.chat,)
-            )
+            said = _said_in(event)
+            is_new = said is not None and not await uow.customers.find_by_addresses((said[0],))
         return _Known(tenant, channel, is_new)
 
     def _twin(
@@ -166,20 +164,22 @@ class WAMessageHandler:
         return None
 
     async def _addresses(self, known: _Known, event: WahaEvent) -> tuple[tuple[str, ...], bool]:
-        """The sender's addresses; asks the server only for a hidden one that nobody has seen. That
-        the server is away loses no message: the person is known by the hidden address then."""
-        if not isinstance(event, MessageEvent):
+        """The addresses of the chat's other person; asks the server only for a hidden one that
+        nobody has seen. That the server is away loses no message: the person is known by the hidden
+        address then."""
+        said = _said_in(event)
+        if said is None:
             return (), False
-        alternate = event.alternate
+        chat, alternate = said
         failed = False
-        if known.sender_is_new and needs_look_up(event.chat, alternate):
+        if known.sender_is_new and needs_look_up(chat, alternate):
             try:
                 async with self.servers.open(known.tenant, known.channel) as server:
-                    alternate = await server.address_of_lid(event.chat) if server else None
+                    alternate = await server.address_of_lid(chat) if server else None
             except DomainError as error:
                 failed = True
                 log.warning("lid_not_resolved", code=error.code, channel_id=str(known.channel.id))
-        return addresses_of(event.chat, alternate), failed
+        return addresses_of(chat, alternate), failed
 
     async def _store(
         self,
@@ -211,17 +211,25 @@ class WAMessageHandler:
             case MessageEvent():
                 return await self.intake.take(uow, channel, arrival, event, addresses)
             case EditedEvent():
-                return await self.changes.edit(uow, channel, event)
+                return await self.changes.edit(uow, channel, event, addresses)
             case RevokedEvent():
-                return await self.changes.revoke(uow, channel, event)
+                return await self.changes.revoke(uow, channel, event, addresses)
             case ReactionEvent():
-                return await self.changes.react(uow, channel, event)
+                return await self.changes.react(uow, channel, event, addresses)
             case AckEvent():
                 return await self.changes.acknowledge(uow, channel, event)
             case SessionStatusEvent():
                 return await _session_status(uow, channel, event)
             case _:
                 return parked("unknown_event")
+
+
+def _said_in(event: WahaEvent) -> tuple[str, str | None] | None:
+    """The chat of what a person said or did, and that person's other address where it is named."""
+    match event:
+        case MessageEvent() | EditedEvent() | RevokedEvent() | ReactionEvent():
+            return (event.chat, event.alternate) if event.chat else None
+    return None
 
 
 async def _session_status(uow: UnitOfWork, channel: Channel, event: SessionStatusEvent) -> Stored:

@@ -16,13 +16,16 @@ class EarlyEvent:
 
     kind: EarlyKind
     body: Mapping[str, Any]
+    chat: str = ""
+    """Whose chat it came from, for ids are chosen by senders; empty: nobody says."""
 
 
 class EarlyEvents(Protocol):
     """Events of one tenant that wait for their message."""
 
     async def keep(self, channel_id: ChannelId, native_id: str, event: EarlyEvent) -> None:
-        """Keep an event until its message arrives; of one kind the last, of acks the highest."""
+        """Keep an event until its message arrives; of one kind and chat the last, of acks the
+        highest."""
         ...
 
     async def take(self, channel_id: ChannelId, native_id: str) -> list[EarlyEvent]:

@@ -78,6 +78,16 @@ class Waiting:
     sent_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a reply of the AI leaves."""
+
+    count: int
+    """Messages that it answers."""
+    oldest_waiting: datetime | None
+    """When the oldest of those arrived that still wait."""
+
+
 class MessageStore(Protocol):
     """Messages of one tenant. Callers hold the conversation's lock when they write."""
 
@@ -97,10 +107,6 @@ class MessageStore(Protocol):
         """The same id came with another sender or other content: keep that for people to see."""
         ...
 
-    async def waiting(self, conversation_id: ConversationId) -> list[Waiting]:
-        """What nobody has answered, in the order of (WhatsApp's time, inbox sequence)."""
-        ...
-
     async def present(self, ids: Sequence[MessageId]) -> Mapping[MessageId, Waiting]:
         """Of these messages those that were not revoked, as they read now."""
         ...
@@ -111,15 +117,20 @@ class MessageStore(Protocol):
         how: AnsweredHow,
         *,
         by: ReplyId | None = None,
-        ids: Sequence[MessageId] | None = None,
         until: datetime | None = None,
         with_unclaimed: bool = False,
     ) -> int:
-        """Mark waiting messages answered: those of ``ids``, or all, or all sent ``until`` then.
+        """Mark waiting messages answered: all, or all sent ``until`` then.
 
         ``with_unclaimed`` takes also those whose AI reply has not begun to leave: the new owner's
         epoch will refuse it, and they must not wait again then. Returns how many were marked.
         """
+        ...
+
+    async def answer(
+        self, conversation_id: ConversationId, ids: Sequence[MessageId], *, by: ReplyId
+    ) -> Answered:
+        """Mark those of ``ids`` that still wait as answered by the AI."""
         ...
 
     async def typed_since(

@@ -53,10 +53,6 @@ class SendStore(Protocol):
         """Put bubbles at the end of the conversation's line, with the messenger's work."""
         ...
 
-    async def replies_within(self, conversation_id: ConversationId, within: timedelta) -> int:
-        """How many AI replies were committed in this time."""
-        ...
-
     async def withdraw(self, conversation_id: ConversationId, reply_id: ReplyId) -> bool:
         """Take an AI reply back of which nothing was claimed yet: its bubbles are cancelled, its
         messages wait again and its turn goes on. ``False``: too late, or no such reply."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from commerce_agent.application.ports.shop_agent import Handle, JournalStep, Spoken
-from commerce_agent.domain.value_objects.ids import CustomerId, ReplyId, TurnId
+from commerce_agent.application.ports.shop_agent import Handle, JournalStep
+from commerce_agent.domain.repositories.conversation_repository import Lease
+from commerce_agent.domain.value_objects.ids import ReplyId, TurnId
 from shared.kernel.ids import ConversationId
 
 
@@ -39,24 +39,38 @@ class Entry:
 
 
 class TurnStore(Protocol):
-    """Turns of one tenant. Callers hold the conversation's lock."""
+    """Turns of one tenant. Callers hold the conversation's lock, unless a method takes it."""
 
-    async def find_open(self, conversation_id: ConversationId) -> OpenTurn | None: ...
-
-    async def begin(self, conversation_id: ConversationId, *, llm_config_name: str) -> OpenTurn: ...
+    async def begin(
+        self,
+        conversation_id: ConversationId,
+        *,
+        llm_config_name: str,
+        entries: Sequence[Entry],
+        lease_epoch: int,
+    ) -> OpenTurn:
+        """A new turn with the beginning of its journal."""
+        ...
 
     async def entries(self, turn_id: TurnId) -> list[Entry]:
         """The journal, in order."""
         ...
 
-    async def append(self, turn_id: TurnId, entry: Entry, *, lease_epoch: int) -> None: ...
+    async def append(
+        self, turn_id: TurnId, entries: Sequence[Entry], *, lease_epoch: int
+    ) -> None: ...
+
+    async def keep(self, turn_id: TurnId, entry: Entry, lease: Lease) -> bool:
+        """Lock the conversation, and append if the lease still holds it; ``False``: it does not,
+        and nothing was written.
+
+        What a step says of the turn goes with it: an answer's model and tokens are added to the
+        turn's sums, a result's state becomes the conversation's and its handles are shown.
+        """
+        ...
 
     async def find_result(self, turn_id: TurnId, *, step: int, call: int) -> str | None:
         """What a tool said here before."""
-        ...
-
-    async def note_usage(self, turn_id: TurnId, answer: Spoken) -> None:
-        """Add an answer's model and tokens to the turn's sums."""
         ...
 
     async def count_discard(self, turn_id: TurnId) -> None: ...
@@ -72,14 +86,6 @@ class TurnStore(Protocol):
 
     async def end_open(self, conversation_id: ConversationId, outcome: TurnOutcome) -> None:
         """End the open turn, if there is one."""
-        ...
-
-    async def begun_within(self, customer_id: CustomerId, within: timedelta) -> int:
-        """How many turns this customer had in this time, over all channels."""
-        ...
-
-    async def handles(self, conversation_id: ConversationId) -> tuple[Handle, ...]:
-        """What was shown in this conversation, oldest first."""
         ...
 
     async def show(self, conversation_id: ConversationId, handles: Sequence[Handle]) -> None:

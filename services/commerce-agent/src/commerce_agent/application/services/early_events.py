@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from commerce_agent.application.ports.early_events import EarlyEvent
 from commerce_agent.application.ports.message_store import AnsweredHow, NewMessage
 from commerce_agent.application.unit_of_work import UnitOfWork
 from commerce_agent.domain.entities.channel import Channel
@@ -19,10 +20,15 @@ async def apply_early(
     conversation: Conversation,
     message_id: MessageId,
     native_id: str,
+    *,
+    own: bool = False,
 ) -> bool:
-    """Apply to a message just stored what was said of it before; says whether it is revoked."""
+    """Apply to a message just stored what was said of it before, in its own chat and by its own
+    author; ``own`` is a message of the shop. Says whether it is revoked."""
     is_revoked = False
     for early in await uow.early.take(channel.id, native_id):
+        if not await _concerns(uow, conversation, early, own=own):
+            continue
         if early.kind == "edited":
             at = datetime.fromisoformat(early.body["at"])
             await uow.messages.edit(message_id, early.body["text"], at=at)
@@ -34,6 +40,17 @@ async def apply_early(
         elif early.kind == "ack":
             await uow.messages.set_ack(channel.id, native_id, early.body["level"])
     return is_revoked
+
+
+async def _concerns(
+    uow: UnitOfWork, conversation: Conversation, early: EarlyEvent, *, own: bool
+) -> bool:
+    if early.kind in ("edited", "revoked") and early.body["own"] != own:
+        return False
+    if not early.chat:
+        return True
+    customer = await uow.customers.get(conversation.customer_id)
+    return early.chat in customer.addresses
 
 
 def reaction_to_json(event: ReactionEvent, sent_at: datetime) -> dict[str, Any]:

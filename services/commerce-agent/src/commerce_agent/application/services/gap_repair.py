@@ -18,7 +18,6 @@ from commerce_agent.application.ports.channel_server import (
 )
 from commerce_agent.application.services.customer_directory import meet
 from commerce_agent.application.services.message_intake import open_conversation
-from commerce_agent.application.services.turn_tasks import finish
 from commerce_agent.application.unit_of_work import UnitOfWorkFactory
 from commerce_agent.domain.entities.channel import Channel, ChannelState
 from commerce_agent.domain.entities.tenant import Tenant
@@ -75,7 +74,7 @@ class GapRepairService:
                 read_until = started if since is None else started - _OVERLAP
                 await uow.history.move_watermark(channel_id, read_until)
             await uow.early.forget(channel_id, older_than=_EARLY_MEMORY)
-            await finish(uow.tx, claim)
+            uow.tx.finish_with_commit(claim)
             await uow.commit()
 
     async def _look_after(

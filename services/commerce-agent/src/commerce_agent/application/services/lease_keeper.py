@@ -36,6 +36,8 @@ class HeldLease:
     ends: float
     """On the event loop's clock."""
     is_lost: bool = False
+    given_back: bool = False
+    """A transaction of the turn has given it back."""
     _scope: asyncio.Timeout | None = field(default=None, repr=False)
 
     @property
@@ -82,7 +84,8 @@ async def hold(
     deadline: timedelta,
     sleep: Sleep = asyncio.sleep,
 ) -> AsyncIterator[HeldLease]:
-    """Renew the lease every third of ``for_`` while the block runs; give it back afterwards."""
+    """Renew the lease every third of ``for_`` while the block runs; give it back afterwards,
+    unless the block did."""
     held = HeldLease(lease, asyncio.get_running_loop().time() + deadline.total_seconds())
     task = asyncio.create_task(_renew(uow, tenant_id, held, for_, sleep), name="lease")
     try:
@@ -92,10 +95,11 @@ async def hold(
         [ended] = await asyncio.gather(task, return_exceptions=True)
         if isinstance(ended, Exception):  # the lease ran out early, which fencing makes harmless
             log.error("lease_not_renewed", error=type(ended).__name__, tenant_id=str(tenant_id))
-        with suppress(Unavailable):  # then it runs out by itself
-            async with uow(tenant_id) as work:
-                await work.conversations.release_lease(lease)
-                await work.commit()
+        if not held.given_back:
+            with suppress(Unavailable):  # then it runs out by itself
+                async with uow(tenant_id) as work:
+                    await work.conversations.release_lease(lease)
+                    await work.commit()
 
 
 async def _renew(

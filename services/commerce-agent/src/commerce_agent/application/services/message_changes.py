@@ -25,15 +25,20 @@ class MessageChanges:
 
     buffer: BufferRule
 
-    async def edit(self, uow: UnitOfWork, channel: Channel, event: EditedEvent) -> Stored:
-        """The text is another one. A draft or an unclaimed reply made from the old text goes."""
+    async def edit(
+        self, uow: UnitOfWork, channel: Channel, event: EditedEvent, addresses: tuple[str, ...]
+    ) -> Stored:
+        """The text is another one. A draft or an unclaimed reply made from the old text goes.
+        ``addresses`` are those of the chat's other person, here and below."""
         now = await uow.now()
         at = min(event.sent_at or now, now)
-        found = await _locked(uow, channel, event.native_id)
+        found = await _locked(uow, channel, event.native_id, own=event.from_me)
         if found is None:
-            body = {"text": event.text, "at": at.isoformat()}
-            return await _early(uow, channel, "edited", event.native_id, body)
+            body = {"text": event.text, "at": at.isoformat(), "own": event.from_me}
+            return await _early(uow, channel, "edited", event.native_id, body, addresses)
         conversation, message = found
+        if not await _same_chat(uow, conversation, addresses):
+            return ignored("other_chat")
         if message is None:
             return await _note(uow, conversation, "own_send_edited", event.native_id, now)
         if message.is_revoked:
@@ -57,14 +62,19 @@ class MessageChanges:
         ):
             conversation.hear_anew()
 
-    async def revoke(self, uow: UnitOfWork, channel: Channel, event: RevokedEvent) -> Stored:
+    async def revoke(
+        self, uow: UnitOfWork, channel: Channel, event: RevokedEvent, addresses: tuple[str, ...]
+    ) -> Stored:
         """It was deleted for everyone. Whether a reply that covers it may still leave is decided
         when the reply is claimed."""
-        now = await uow.now()
-        found = await _locked(uow, channel, event.native_id)
+        found = await _locked(uow, channel, event.native_id, own=event.from_me)
+        now = await uow.now()  # under the lock, as claims take their time
         if found is None:
-            return await _early(uow, channel, "revoked", event.native_id, {"at": now.isoformat()})
+            body = {"at": now.isoformat(), "own": event.from_me}
+            return await _early(uow, channel, "revoked", event.native_id, body, addresses)
         conversation, message = found
+        if not await _same_chat(uow, conversation, addresses):
+            return ignored("other_chat")
         if message is None:
             return await _note(uow, conversation, "own_send_revoked", event.native_id, now)
         await uow.messages.revoke(message.id, at=now)
@@ -75,14 +85,18 @@ class MessageChanges:
                 await uow.turns.end_open(conversation.id, TurnOutcome.NOTHING_LEFT)
         return await _note(uow, conversation, "revoked", event.native_id, now)
 
-    async def react(self, uow: UnitOfWork, channel: Channel, event: ReactionEvent) -> Stored:
+    async def react(
+        self, uow: UnitOfWork, channel: Channel, event: ReactionEvent, addresses: tuple[str, ...]
+    ) -> Stored:
         """Kept beside the message; nobody answers it."""
         now = await uow.now()
         body = reaction_to_json(event, min(event.sent_at or now, now))
         found = await _locked(uow, channel, event.target_id)
         if found is None:
-            return await _early(uow, channel, "reaction", event.target_id, body)
+            return await _early(uow, channel, "reaction", event.target_id, body, addresses)
         conversation, _ = found
+        if not await _same_chat(uow, conversation, addresses):
+            return ignored("other_chat")
         if not await uow.messages.add(reaction_from_json(conversation, body)):
             return ignored("duplicate")
         return await _note(uow, conversation, "reaction", event.target_id, now)
@@ -110,28 +124,45 @@ class MessageChanges:
 
 
 async def _locked(
-    uow: UnitOfWork, channel: Channel, native_id: str
+    uow: UnitOfWork, channel: Channel, native_id: str, *, own: bool | None = None
 ) -> tuple[Conversation, StoredMessage | None] | None:
     """The conversation of a message, locked, and the message as it is under that lock; ``None`` in
-    its place: it is a send of ours. ``None``: nobody knows the id yet."""
-    message = await uow.messages.find(channel.id, native_id)
-    conversation_id = (
-        message.conversation_id
-        if message is not None
-        else await uow.sends.find_conversation(channel.id, native_id)
-    )
+    its place: it is a send of ours. ``None``: nobody knows the id yet. ``own`` says whether it must
+    be a message of the shop or of a customer, who may both have chosen the same id."""
+    direction = None if own is None else "out" if own else "in"
+    message = await uow.messages.find(channel.id, native_id, direction=direction)
+    conversation_id = None if message is None else message.conversation_id
+    if message is None and own is not False:
+        conversation_id = await uow.sends.find_conversation(channel.id, native_id)
     if conversation_id is None:
         return None
     conversation = await uow.conversations.find(conversation_id)
     if conversation is None:  # merged into another this moment
-        return await _locked(uow, channel, native_id)
-    return conversation, await uow.messages.find(channel.id, native_id)
+        return await _locked(uow, channel, native_id, own=own)
+    return conversation, await uow.messages.find(channel.id, native_id, direction=direction)
+
+
+async def _same_chat(
+    uow: UnitOfWork, conversation: Conversation, addresses: tuple[str, ...]
+) -> bool:
+    """Whether this was said in that conversation. Ids are chosen by senders: nobody may touch what
+    stands in another's chat by naming its id. An event that names no chat is believed."""
+    if not addresses:
+        return True
+    known = await uow.customers.find_by_addresses(addresses)
+    return any(customer.id == conversation.customer_id for customer in known)
 
 
 async def _early(
-    uow: UnitOfWork, channel: Channel, kind: EarlyKind, native_id: str, body: dict[str, Any]
+    uow: UnitOfWork,
+    channel: Channel,
+    kind: EarlyKind,
+    native_id: str,
+    body: dict[str, Any],
+    addresses: tuple[str, ...] = (),
 ) -> Stored:
-    await uow.early.keep(channel.id, native_id, EarlyEvent(kind=kind, body=body))
+    chat = addresses[0] if addresses else ""
+    await uow.early.keep(channel.id, native_id, EarlyEvent(kind=kind, body=body, chat=chat))
     return kept(None, "early")
 
 

@@ -116,6 +116,8 @@ class MessageIntake:
             await schedule(uow, conversation, self.buffer, now=now)
         else:
             conversation.see(sent_at)
+            if how is None:
+                conversation.hear_anew()  # it has its place among what the customer said
         uow.tx.record(
             MessageReceived(
                 tenant_id=conversation.tenant_id,

@@ -123,7 +123,7 @@ class OwnMessages:
         )
         if not stored:
             return ignored("duplicate")
-        await apply_early(uow, channel, conversation, message_id, event.native_id)
+        await apply_early(uow, channel, conversation, message_id, event.native_id, own=True)
         conversation.see(sent_at)
         if not event.source_is_api and not recovered:
             await self._typed(uow, conversation, message_id, sent_at, now)

@@ -92,13 +92,8 @@ class TurnJournal:
 
     async def _write(self, entry: Entry) -> None:
         async with self.uow(self.tenant_id) as uow:
-            conversation = await fenced(uow, self.lease)
-            await uow.turns.append(self.turn_id, entry, lease_epoch=self.lease.epoch)
-            if isinstance(entry.body, Spoken):
-                await uow.turns.note_usage(self.turn_id, entry.body)
-            if isinstance(entry.body, ToolDone):
-                await uow.turns.show(conversation.id, entry.body.handles)
-                conversation.state = entry.body.state or conversation.state
+            if not await uow.turns.keep(self.turn_id, entry, self.lease):
+                raise Fenced
             await uow.commit()
         self._remember(entry)
 

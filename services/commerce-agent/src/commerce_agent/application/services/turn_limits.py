@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from commerce_agent.application.unit_of_work import UnitOfWork
+from commerce_agent.application.ports.turn_scene import Scene
 from commerce_agent.domain.entities.conversation import Conversation, HandOver
-from commerce_agent.domain.services.turn_rules import REPLIES_IN_A_ROW, REPLIES_WITHIN, TOO_OLD
+from commerce_agent.domain.services.turn_rules import REPLIES_IN_A_ROW, TOO_OLD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,25 +16,20 @@ class TurnLimits:
     deadline: timedelta = timedelta(seconds=90)
     turns_per_hour: int = 60
 
-    async def refusal(
-        self, uow: UnitOfWork, conversation: Conversation, *, is_new: bool
-    ) -> HandOver | None:
-        """Why a person should answer this instead of the AI; ``is_new``: it would begin a turn."""
+    def refusal(self, conversation: Conversation, scene: Scene) -> HandOver | None:
+        """Why a person should answer this instead of the AI."""
         since = conversation.first_unanswered_at
-        if since is not None and await uow.now() - since > TOO_OLD:
+        if since is not None and scene.now - since > TOO_OLD:
             return HandOver(
                 reason=conversation.trouble or "too_old",
                 summary="The customer has been waiting for more than two hours.",
             )
-        if await uow.sends.replies_within(conversation.id, REPLIES_WITHIN) >= REPLIES_IN_A_ROW:
+        if scene.recent_replies >= REPLIES_IN_A_ROW:
             return HandOver(
                 reason="too_many_replies",
                 summary="Many replies in a few minutes: perhaps a machine is writing.",
             )
-        if not is_new:
-            return None
-        begun = await uow.turns.begun_within(conversation.customer_id, timedelta(hours=1))
-        if begun < self.turns_per_hour:
+        if scene.open_turn is not None or scene.recent_turns < self.turns_per_hour:
             return None
         return HandOver(
             reason="too_many_turns",

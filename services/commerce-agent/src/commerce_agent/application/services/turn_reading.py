@@ -1,5 +1,6 @@
 """What a turn has before it: the messages that wait, the journal so far, the past."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -7,7 +8,6 @@ from typing import Final
 from commerce_agent.application.ports.message_store import Waiting
 from commerce_agent.application.ports.prompt_cache import Remembered
 from commerce_agent.application.ports.shop_agent import (
-    CustomerCard,
     Discarded,
     Draft,
     Heard,
@@ -16,11 +16,11 @@ from commerce_agent.application.ports.shop_agent import (
     Spoken,
     Turn,
 )
-from commerce_agent.application.ports.turn_store import Entry, OpenTurn
+from commerce_agent.application.ports.turn_scene import Scene
+from commerce_agent.application.ports.turn_store import Entry
 from commerce_agent.application.services.turn_journal import step_after
 from commerce_agent.application.unit_of_work import UnitOfWork
 from commerce_agent.domain.entities.conversation import Conversation
-from commerce_agent.domain.entities.customer import Customer
 from commerce_agent.domain.entities.tenant import Tenant
 from commerce_agent.domain.repositories.conversation_repository import Lease
 from commerce_agent.domain.services.message_text import heard_text
@@ -56,71 +56,83 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Journal:
+    turn_id: TurnId
     entries: list[Entry]
     discards: int
-    next_step: int
 
 
 async def read_turn(
     uow: UnitOfWork,
     conversation: Conversation,
-    turn: OpenTurn,
-    waiting: list[Waiting],
+    scene: Scene,
     *,
     lease: Lease,
     rejected: Draft | None,
     cached: Remembered | None,
     left: timedelta,
 ) -> Reading:
-    """Journal what is new and gather what the agent needs. ``rejected`` is a draft that did not
-    commit because something changed; ``left`` is the rest of the turn's time."""
-    journal = await _listen(uow, turn, waiting, lease=lease, rejected=rejected)
-    visible = _visible(journal.entries, waiting)
-    remembered = await _past(uow, conversation, cached)
+    """Journal what is new, in a new turn if none is open, and gather what the agent needs.
+
+    ``rejected`` is a draft that did not commit because something changed; ``left`` is the rest of
+    the turn's time.
+    """
+    journal = await _listen(uow, scene, lease=lease, rejected=rejected)
+    visible = _visible(journal.entries, scene.waiting)
+    remembered = _past(scene, cached)
     return Reading(
-        turn_id=turn.id,
+        turn_id=journal.turn_id,
         discards=journal.discards,
         owner_epoch=conversation.owner_epoch,
         inbound_seq=conversation.inbound_seq,
         read=tuple(e.body.message_id for e in visible if isinstance(e.body, Heard)),
         entries=visible,
-        next_step=journal.next_step,
-        turn=await _turn(uow, conversation, turn.id, lease, remembered.history, left),
+        next_step=step_after(journal.entries),
+        turn=_turn(conversation, scene, journal.turn_id, lease, remembered.history, left),
         remembered=remembered,
     )
 
 
 async def _listen(
-    uow: UnitOfWork,
-    turn: OpenTurn,
-    waiting: list[Waiting],
-    *,
-    lease: Lease,
-    rejected: Draft | None,
+    uow: UnitOfWork, scene: Scene, *, lease: Lease, rejected: Draft | None
 ) -> _Journal:
     """Append what the customer said since the last step; a draft that knew nothing of it goes."""
+    turn = scene.open_turn
+    if turn is None:
+        return await _begin(uow, scene, lease)
     entries = await uow.turns.entries(turn.id)
-    next_step = step_after(entries)
     latest = {e.body.message_id: e.body.text for e in entries if isinstance(e.body, Heard)}
-    fresh = [heard for m in waiting if latest.get((heard := _heard(m)).message_id) != heard.text]
+    heard = [_heard(message) for message in scene.waiting]
+    fresh = [each for each in heard if latest.get(each.message_id) != each.text]
     discards = turn.discards
     if not fresh:
-        return _Journal(entries, discards, next_step)
+        return _Journal(turn.id, entries, discards)
     draft = rejected.text if rejected else _unsent(entries)
-    has_read_something = any(message.id in latest for message in waiting)
+    has_read_something = any(message.id in latest for message in scene.waiting)
     if draft is not None and discards >= MAX_DISCARDS and has_read_something:
-        return _Journal(entries, discards, next_step)  # what is new is the next turn
+        return _Journal(turn.id, entries, discards)  # what is new is the next turn
     added: list[Discarded | Heard] = [*fresh]
     if draft is not None:
         added.insert(0, Discarded(draft=draft))
         discards += 1
         await uow.turns.count_discard(turn.id)
-    for step in added:
-        entry = Entry(step=next_step, call=0, body=step)
-        await uow.turns.append(turn.id, entry, lease_epoch=lease.epoch)
-        entries.append(entry)
-        next_step += 1
-    return _Journal(entries, discards, next_step)
+    new = _numbered(added, first=step_after(entries))
+    await uow.turns.append(turn.id, new, lease_epoch=lease.epoch)
+    return _Journal(turn.id, [*entries, *new], discards)
+
+
+async def _begin(uow: UnitOfWork, scene: Scene, lease: Lease) -> _Journal:
+    entries = _numbered([_heard(message) for message in scene.waiting], first=0)
+    turn = await uow.turns.begin(
+        lease.conversation_id,
+        llm_config_name=scene.tenant.llm_config_name,
+        entries=entries,
+        lease_epoch=lease.epoch,
+    )
+    return _Journal(turn.id, entries, turn.discards)
+
+
+def _numbered(steps: Sequence[Discarded | Heard], *, first: int) -> list[Entry]:
+    return [Entry(step=number, call=0, body=step) for number, step in enumerate(steps, first)]
 
 
 def _heard(message: Waiting) -> Heard:
@@ -139,7 +151,7 @@ def _unsent(entries: list[Entry]) -> str | None:
     return last.text if isinstance(last, Spoken) and not last.tool_calls else None
 
 
-def _visible(entries: list[Entry], waiting: list[Waiting]) -> list[Entry]:
+def _visible(entries: list[Entry], waiting: Sequence[Waiting]) -> list[Entry]:
     """The journal without what is no longer waiting (revoked, answered by a person) and without
     the earlier wording of what was edited."""
     open_ids = {message.id for message in waiting}
@@ -152,24 +164,21 @@ def _visible(entries: list[Entry], waiting: list[Waiting]) -> list[Entry]:
     ]
 
 
-async def _past(
-    uow: UnitOfWork, conversation: Conversation, cached: Remembered | None
-) -> Remembered:
-    stamp = await uow.transcript.stamp(conversation.id)
-    if cached is not None and cached.stamp == stamp:
+def _past(scene: Scene, cached: Remembered | None) -> Remembered:
+    if scene.history is None:
+        assert cached is not None
         return cached
-    return Remembered(stamp, await uow.transcript.recent(conversation.id, limit=HISTORY))
+    return Remembered(scene.stamp, scene.history)
 
 
-async def _turn(
-    uow: UnitOfWork,
+def _turn(
     conversation: Conversation,
+    scene: Scene,
     turn_id: TurnId,
     lease: Lease,
     history: tuple[Said, ...],
     left: timedelta,
 ) -> Turn:
-    tenant = await uow.tenants.get(conversation.tenant_id)
     return Turn(
         id=turn_id,
         tenant_id=conversation.tenant_id,
@@ -178,13 +187,13 @@ async def _turn(
         customer_id=conversation.customer_id,
         lease_epoch=lease.epoch,
         owner_epoch=conversation.owner_epoch,
-        llm_config_name=tenant.llm_config_name,
+        llm_config_name=scene.tenant.llm_config_name,
         state=conversation.state,
-        shop=shop_card(tenant),
-        customer=_customer_card(await uow.customers.get(conversation.customer_id)),
+        shop=shop_card(scene.tenant),
+        customer=scene.customer,
         history=history,
-        handles=await uow.turns.handles(conversation.id),
-        now=await uow.now(),
+        handles=scene.handles,
+        now=scene.now,
         deadline=left,
     )
 
@@ -203,13 +212,4 @@ def shop_card(tenant: Tenant) -> ShopCard:
         policies=profile.policies,
         links=profile.links,
         persona=profile.persona,
-    )
-
-
-def _customer_card(customer: Customer) -> CustomerCard:
-    return CustomerCard(
-        name=customer.name,
-        language=customer.language.value if customer.language else None,
-        has_address=bool(customer.address),
-        note=customer.note,
     )

@@ -1,15 +1,14 @@
 """The transaction that makes a draft the reply, on the condition that nothing has changed."""
 
-from commerce_agent.application.ports.message_store import AnsweredHow
 from commerce_agent.application.ports.send_store import Bubble, SendKind
 from commerce_agent.application.ports.shop_agent import Draft
 from commerce_agent.application.ports.turn_store import TurnOutcome
 from commerce_agent.application.services.hand_over import hand_over_to_staff
 from commerce_agent.application.services.turn_reading import Reading
-from commerce_agent.application.services.turn_tasks import finish, turn_task
+from commerce_agent.application.services.turn_tasks import turn_task
 from commerce_agent.application.unit_of_work import UnitOfWork
-from commerce_agent.domain.entities.conversation import Conversation, HandOver
-from commerce_agent.domain.repositories.conversation_repository import Lease
+from commerce_agent.domain.entities.conversation import HandOver
+from commerce_agent.domain.repositories.conversation_repository import BegunCommit, Lease
 from commerce_agent.domain.services.bubbles import split_bubbles
 from commerce_agent.domain.services.turn_rules import FAILED_TURNS_BEFORE_HAND_OVER
 from commerce_agent.domain.services.whatsapp_text import to_whatsapp
@@ -35,35 +34,36 @@ async def commit_reply(
         NothingDrafted: the draft is empty.
     """
     bubbles = _bubbles(draft)
-    conversation = await uow.conversations.begin_commit(
+    begun = await uow.conversations.begin_commit(
         lease,
         owner_epoch=reading.owner_epoch,
         inbound_seq=None if reading.last_draft else reading.inbound_seq,
     )
-    if conversation is None:
+    if begun is None:
         return False
+    conversation = begun.conversation
     if draft.fault is not None and conversation.fail() >= FAILED_TURNS_BEFORE_HAND_OVER:
         failed = HandOver(reason="failed_turns", summary=f"No good answer: {draft.fault}")
         await hand_over_to_staff(uow, conversation, failed)
-    elif not await _reply(uow, conversation, reading, draft, bubbles):
+    elif not await _reply(uow, begun, reading, draft, bubbles, lease):
         return False
-    await finish(uow.tx, claim)
+    uow.tx.finish_with_commit(claim)
     await uow.commit()
     return True
 
 
 async def _reply(
     uow: UnitOfWork,
-    conversation: Conversation,
+    begun: BegunCommit,
     reading: Reading,
     draft: Draft,
     bubbles: list[Bubble],
+    lease: Lease,
 ) -> bool:
     """``False``: all that this would answer was revoked."""
-    reply_id = ReplyId(new_id())
-    if not await uow.messages.settle(
-        conversation.id, AnsweredHow.AI, by=reply_id, ids=reading.read
-    ):
+    conversation, reply_id = begun.conversation, ReplyId(new_id())
+    answered = await uow.messages.answer(conversation.id, reading.read, by=reply_id)
+    if not answered.count:
         return False
     await uow.sends.add(
         conversation, bubbles, kind=SendKind.AI, reply_id=reply_id, turn_id=reading.turn_id
@@ -74,15 +74,16 @@ async def _reply(
         reply_id=reply_id,
         prompt_version=draft.prompt_version,
     )
-    conversation.settle(oldest_waiting=await uow.messages.first_waiting_since(conversation.id))
+    conversation.settle(oldest_waiting=answered.oldest_waiting)
     if conversation.first_unanswered_at is not None:
         await uow.tx.enqueue(turn_task(conversation.id))
     conversation.reply(
         turn_id=reading.turn_id,
         reply_id=reply_id,
         bubbles=len(bubbles),
+        lease_epoch=lease.epoch,
         real=draft.fault is None,
-        at=await uow.now(),
+        at=begun.now,
     )
     return True
 

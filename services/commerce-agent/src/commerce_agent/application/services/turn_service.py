@@ -18,11 +18,12 @@ from commerce_agent.application.ports.shop_agent import Fenced, ShopAgent
 from commerce_agent.application.services.hand_over import hand_over_to_staff
 from commerce_agent.application.services.lease_keeper import HeldLease, hold
 from commerce_agent.application.services.turn_limits import TurnLimits
+from commerce_agent.application.services.turn_reader import ConversationTaken, TurnReader
+from commerce_agent.application.services.turn_reading import Reading
 from commerce_agent.application.services.turn_run import TurnRun
-from commerce_agent.application.services.turn_tasks import finish
 from commerce_agent.application.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from commerce_agent.domain.entities.conversation import HandOver
-from commerce_agent.domain.repositories.conversation_repository import Lease, LeaseTaken
+from commerce_agent.domain.repositories.conversation_repository import Lease
 from commerce_agent.domain.value_objects.conversation_state import Owner
 from shared.kernel.ids import ConversationId, new_id
 from shared.messaging.port import Claim, Postpone
@@ -50,9 +51,17 @@ class TurnService:
             ClaimLost: somebody else has this work.
             Postpone: another worker has the conversation, or no model can answer now.
         """
-        lease = await self._take(claim)
-        if lease is None:
-            return
+        reader = TurnReader(uow=self.uow, prompts=self.prompts, limits=self.limits, claim=claim)
+        try:
+            taken = await reader.take(self.new_worker())
+        except ConversationTaken as error:
+            raise Postpone(self._soon()) from error
+        if taken is not None:
+            await self._hold(claim, reader, *taken)
+        conversation_id = ConversationId(UUID(claim.key))
+        await self.announcements.conversation_changed(claim.tenant_id, conversation_id)
+
+    async def _hold(self, claim: Claim, reader: TurnReader, lease: Lease, reading: Reading) -> None:
         async with hold(
             self.uow,
             claim.tenant_id,
@@ -61,18 +70,16 @@ class TurnService:
             deadline=self.limits.deadline,
         ) as held:
             try:
-                await self._run(claim, held).answer()
+                await self._run(claim, reader, held).answer(reading)
             except Fenced as error:  # the row, if it is still ours, is looked at again soon
                 raise Postpone(self._soon()) from error
-        await self.announcements.conversation_changed(claim.tenant_id, lease.conversation_id)
 
-    def _run(self, claim: Claim, held: HeldLease) -> TurnRun:
+    def _run(self, claim: Claim, reader: TurnReader, held: HeldLease) -> TurnRun:
         return TurnRun(
             uow=self.uow,
             agent=self.agent,
             announcements=self.announcements,
-            prompts=self.prompts,
-            limits=self.limits,
+            reader=reader,
             rng=self.rng,
             claim=claim,
             held=held,
@@ -85,19 +92,6 @@ class TurnService:
             await hand_over_to_staff(
                 uow, conversation, HandOver(reason=code, summary="The AI could not answer.")
             )
-
-    async def _take(self, claim: Claim) -> Lease | None:
-        conversation_id = ConversationId(UUID(claim.key))
-        async with self.uow(claim.tenant_id) as uow:
-            taken = await uow.conversations.take_lease(
-                conversation_id, worker=self.new_worker(), for_=self.limits.lease
-            )
-            if taken is None:  # merged into another, where its messages have a turn of their own
-                await finish(uow.tx, claim)
-            await uow.commit()
-        if isinstance(taken, LeaseTaken):
-            raise Postpone(self._soon())
-        return taken
 
     def _soon(self) -> timedelta:
         return _TAKEN * self.rng.uniform(1, 2)

@@ -4,8 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from shared.kernel.ids import ConversationId
-from shared.messaging.port import Claim, ClaimLost, Finish, Queue, Task
-from shared.persistence.unit_of_work import Transaction
+from shared.messaging.port import Queue, Task
 
 TURN_TASK: Final = "conversation.turn"
 
@@ -19,13 +18,3 @@ def turn_task(conversation_id: ConversationId, *, available_at: datetime | None 
         key=str(conversation_id),
         available_at=available_at,
     )
-
-
-async def finish(tx: Transaction, claim: Claim) -> None:
-    """Finish a claim in the transaction of its work.
-
-    Raises:
-        ClaimLost: somebody else did the work, or is doing it: this transaction must not commit.
-    """
-    if await tx.finish(claim) is Finish.LOST:
-        raise ClaimLost

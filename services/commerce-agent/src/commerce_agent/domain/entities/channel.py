@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from commerce_agent.domain.events.tenant_events import (
@@ -194,14 +195,38 @@ def _session(name: str) -> str:
     return name
 
 
+_PLAIN_ADDRESS = re.compile(r"[!-~]{1,500}")
+_HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_-]{1,63})*\.?")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+
 def _server(address: str) -> str:
+    """Only what every reader of addresses understands alike."""
+    if not _PLAIN_ADDRESS.fullmatch(address):
+        raise BadChannel("base_url holds 1 to 500 printable ASCII characters and no space")
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise BadChannel("base_url is not an address") from error
-    if parts.scheme not in ("http", "https") or not host or len(address) > 500:
+    if parts.scheme not in ("http", "https") or not host:
         raise BadChannel("base_url must start with http:// or https:// and name a host")
-    if parts.username is not None or parts.query or parts.fragment or not address.isascii():
+    if parts.username is not None or parts.query or parts.fragment:
         raise BadChannel("base_url holds no user, query or fragment")
+    if not (_is_host_name(host) or _is_ip_address(host)):
+        raise BadChannel("base_url names no host that can be reached")
     return address.rstrip("/")
+
+
+def _is_host_name(host: str) -> bool:
+    last = host.rstrip(".").rpartition(".")[2]
+    return _HOST_NAME.fullmatch(host) is not None and not _NUMBER.fullmatch(last)
+
+
+def _is_ip_address(host: str) -> bool:
+    """Written as everybody writes it: 2130706433 and 0177.0.0.1 are 127.0.0.1 to some."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return "%" not in host

@@ -187,10 +187,17 @@ class Conversation(Aggregate):
         return self.failed_turns
 
     def reply(
-        self, *, turn_id: TurnId, reply_id: ReplyId, bubbles: int, real: bool, at: datetime
+        self,
+        *,
+        turn_id: TurnId,
+        reply_id: ReplyId,
+        bubbles: int,
+        lease_epoch: int,
+        real: bool,
+        at: datetime,
     ) -> None:
-        """A reply is committed. A ``real`` one (no safe template) ends the row of failures; either
-        ends the incident, for a model did answer."""
+        """A reply is committed, under a lease. A ``real`` one (no safe template) ends the row of
+        failures; either ends the incident, for a model did answer."""
         if real:
             self.failed_turns = 0
         self.incident_since = None
@@ -203,6 +210,8 @@ class Conversation(Aggregate):
                 turn_id=turn_id,
                 reply_id=reply_id,
                 bubbles=bubbles,
+                lease_epoch=lease_epoch,
+                fence=self.lease_epoch,
             )
         )
 

@@ -45,6 +45,10 @@ class ConversationReplied(ConversationEvent):
     turn_id: UUID
     reply_id: UUID
     bubbles: int
+    lease_epoch: int
+    """Of the worker that committed it."""
+    fence: int
+    """The conversation's own at that moment: the audit compares the two."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -28,6 +28,14 @@ class LeaseTaken:
     until: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class BegunCommit:
+    """The conversation of a reply that is about to be committed, and the moment of it."""
+
+    conversation: Conversation
+    now: datetime
+
+
 class ConversationRepository(Protocol):
     """Conversations of one tenant. Every load takes the row's lock (``FOR NO KEY UPDATE``) and it
     is the first lock of a transaction: store, commit, takeover, merge and the messenger's claim
@@ -50,7 +58,7 @@ class ConversationRepository(Protocol):
     async def take_lease(
         self, conversation_id: ConversationId, *, worker: UUID, for_: timedelta
     ) -> Lease | LeaseTaken | None:
-        """Take the conversation if nobody holds it. ``None``: there is no such conversation."""
+        """Take the conversation if nobody holds it, and load it. ``None``: there is none."""
         ...
 
     async def renew_lease(self, lease: Lease, *, for_: timedelta) -> bool:
@@ -63,7 +71,7 @@ class ConversationRepository(Protocol):
 
     async def begin_commit(
         self, lease: Lease, *, owner_epoch: int, inbound_seq: int | None
-    ) -> Conversation | None:
+    ) -> BegunCommit | None:
         """Open the transaction of a reply by one conditional UPDATE, which also gives the lease
         back. ``inbound_seq`` ``None`` leaves it out of the condition. ``None``: the condition does
         not hold, nothing was changed."""

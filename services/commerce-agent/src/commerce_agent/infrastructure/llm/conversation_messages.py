@@ -41,7 +41,9 @@ def as_data(text: str, *, longest: int = _LONGEST_HEARD) -> str:
     Angle brackets become look-alikes, hidden characters vanish, and words beyond ``longest`` are
     cut off.
     """
-    shown = "".join(c for c in text if c in "\n\t" or c == _JOINER or _is_seen(c))
+    shown = text
+    if not text.isprintable():
+        shown = "".join(c for c in text if c in "\n\t" or c == _JOINER or _is_seen(c))
     shown = shown.translate({ord("<"): "‹", ord(">"): "›"})
     shown = _TEMPLATE_TOKENS.sub(r"(\1)", shown)
     if len(shown) > longest:

@@ -6,7 +6,7 @@ is what makes a turn resumable, and the caps are counted in it.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
@@ -39,7 +39,6 @@ from commerce_agent.infrastructure.llm.prompts import PROMPT_VERSION
 from commerce_agent.infrastructure.llm.tool_calls import ToolCalls
 from commerce_agent.infrastructure.llm.tools.tool_registry import ToolRegistry
 from llm_worker.domain.entities.llm_config import LLMConfig
-from llm_worker.infrastructure.llm.answers import read_answer
 from llm_worker.infrastructure.llm.errors import ContextTooLong, ModelRefused
 from llm_worker.infrastructure.llm.model_call import ModelCaller, ModelReply
 from llm_worker.infrastructure.llm.response_validator import InvalidResponse
@@ -183,10 +182,12 @@ class _TurnLoop:
             raise _NoAnswer(Fault.NO_ANSWER) from error
         except ModelRefused as error:
             raise _NoAnswer(Fault.REFUSED) from error
+        except ContextTooLong as error:  # waiting makes nothing shorter
+            raise _NoAnswer(Fault.CAPS) from error
         except DomainError as error:
             wait = error.retry_after if isinstance(error, Unavailable) else None
             raise AgentUnavailable(error.detail, retry_after=wait, cause=error.code) from error
-        spoken = _spoken(reply, self._tools.names(self._calls.state))
+        spoken = _spoken(reply)
         left = MAX_TOOL_CALLS - view.tool_calls(self._journal.steps)
         return replace(spoken, tool_calls=spoken.tool_calls[: max(left, 1)])
 
@@ -222,13 +223,13 @@ def _shop_facts(shop: ShopCard) -> frozenset[Fact]:
     return fixed_facts(own, shop.links, currency=shop.currency)
 
 
-def _spoken(reply: ModelReply, tool_names: Collection[str]) -> Spoken:
+def _spoken(reply: ModelReply) -> Spoken:
     """Keep an answer as it may be used.
 
     Raises:
         _NoAnswer: nothing of it may.
     """
-    answer = read_answer(reply.message, tool_names)
+    answer = reply.answer
     if answer.is_empty:
         raise _NoAnswer(Fault.NO_ANSWER)
     return Spoken(

@@ -6,35 +6,39 @@ stock are always those of the moment, and only the list of a shop's words may be
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commerce_agent.application.ports.catalogue_search import SearchResult
+from commerce_agent.application.queries.product_queries import VariantRow
 from commerce_agent.domain.services.catalogue_words import CatalogueWords, Term
 from commerce_agent.domain.services.search_synonyms import with_tenant_words
 from commerce_agent.infrastructure.persistence.product_queries import (
-    SHOWN,
     to_product_row,
-    variants_of,
+    to_variant_row,
 )
-from commerce_agent.infrastructure.persistence.search_sql import (
-    closeness,
-    fits_all,
-    fits_any,
-    has_stock,
-    is_for_sale,
-)
+from commerce_agent.infrastructure.persistence.search_sql import FOR_SALE, browsing, matching
 from commerce_agent.infrastructure.persistence.search_synonyms import synonyms_of
-from commerce_agent.infrastructure.persistence.tables import products, variants
 from shared.kernel.ids import TenantId
 from shared.persistence.database import Database
 from shared.persistence.unit_of_work import Transaction
 
 LARGEST_RESULT = 50
 _MOST_TENANTS = 256
+
+_NAMES = text(f"SELECT p.name FROM products p WHERE {FOR_SALE}")  # noqa: S608 - constants
+_VARIANT_NAMES = text(
+    "SELECT DISTINCT name FROM variants WHERE tenant_id = :tenant AND active AND name <> ''"
+)
+_CATEGORIES = text(
+    f"SELECT DISTINCT p.category FROM products p WHERE {FOR_SALE} AND p.category <> ''"  # noqa: S608
+    " ORDER BY p.category"
+)
 
 
 class SqlCatalogueSearch:
@@ -62,17 +66,17 @@ class SqlCatalogueSearch:
         limit = max(1, min(limit, LARGEST_RESULT))
         async with Transaction(self._database, tenant_id) as tx:
             words = await self._words_of(tx.connection, tenant_id)
-            within: list[ColumnElement[bool]] = [is_for_sale(tenant_id)]
+            values: dict[str, Any] = {"tenant": tenant_id, "limit": limit}
             if category is not None:
                 meant = words.categories_meant(category)
                 if meant:
-                    within.append(products.c.category.in_(meant))
+                    values["categories"] = list(meant)
                 else:
                     query = f"{query} {category}"
             terms = words.terms(query)
             if not terms:
-                return await _browse(tx.connection, tenant_id, within, limit)
-            return await _find(tx.connection, tenant_id, terms, within, limit)
+                return await _page(tx.connection, browsing("categories" in values), values)
+            return await _find(tx.connection, terms, values)
 
     async def categories(self, tenant_id: TenantId) -> tuple[str, ...]:
         async with Transaction(self._database, tenant_id) as tx:
@@ -90,13 +94,9 @@ class SqlCatalogueSearch:
 
 
 async def _load_words(connection: AsyncConnection, tenant_id: TenantId) -> CatalogueWords:
-    for_sale = is_for_sale(tenant_id)
-    named = await connection.execute(select(products.c.name).where(for_sale))
-    sizes = await connection.execute(
-        select(variants.c.name)
-        .where(variants.c.tenant_id == tenant_id, variants.c.active, variants.c.name != "")
-        .distinct()
-    )
+    known = {"tenant": tenant_id}
+    named = await connection.execute(_NAMES, known)
+    sizes = await connection.execute(_VARIANT_NAMES, known)
     synonyms = await synonyms_of(connection, tenant_id)
     return CatalogueWords(
         names=named.scalars().all(),
@@ -107,68 +107,36 @@ async def _load_words(connection: AsyncConnection, tenant_id: TenantId) -> Catal
 
 
 async def _categories(connection: AsyncConnection, tenant_id: TenantId) -> tuple[str, ...]:
-    query = (
-        select(products.c.category)
-        .where(is_for_sale(tenant_id), products.c.category != "")
-        .distinct()
-        .order_by(products.c.category)
-    )
-    return tuple((await connection.execute(query)).scalars())
+    return tuple((await connection.execute(_CATEGORIES, {"tenant": tenant_id})).scalars())
 
 
 async def _find(
-    connection: AsyncConnection,
-    tenant_id: TenantId,
-    terms: Sequence[Term],
-    within: Sequence[ColumnElement[bool]],
-    limit: int,
+    connection: AsyncConnection, terms: Sequence[Term], values: Mapping[str, Any]
 ) -> SearchResult:
     """All words; else all words with their misspellings forgiven; else any of them."""
     as_said = [term.as_said() for term in terms]
-    attempts = (
-        (as_said, fits_all(as_said), False),
-        (terms, fits_all(terms), False),
-        (terms, fits_any(terms), True),
-    )
-    for meant, fits, near in attempts:
-        order = (*closeness(meant, tenant_id), products.c.name, products.c.id)
-        found = await _page(connection, tenant_id, and_(*within, fits), order, limit)
+    attempts = ((as_said, True), (terms, True), (terms, False))
+    for meant, all_of_them in attempts:
+        statement, own = matching(
+            meant, all_of_them=all_of_them, within_categories="categories" in values
+        )
+        found = await _page(connection, statement, {**values, **own})
         if found.products:
-            return SearchResult(products=found.products, total=found.total, near=near)
+            return replace(found, near=not all_of_them)
     return SearchResult(products=(), total=0)
 
 
-async def _browse(
-    connection: AsyncConnection,
-    tenant_id: TenantId,
-    within: Sequence[ColumnElement[bool]],
-    limit: int,
-) -> SearchResult:
-    """Something of each category in turn, what is in stock first, in the shop's own order."""
-    turn = func.row_number().over(
-        partition_by=products.c.category, order_by=(has_stock(tenant_id).desc(), products.c.id)
-    )
-    order = (turn, products.c.category)
-    return await _page(connection, tenant_id, and_(*within), order, limit)
-
-
 async def _page(
-    connection: AsyncConnection,
-    tenant_id: TenantId,
-    which: ColumnElement[bool],
-    order: Sequence[ColumnElement[Any]],
-    limit: int,
+    connection: AsyncConnection, statement: TextClause, values: Mapping[str, Any]
 ) -> SearchResult:
-    query = (
-        select(*SHOWN, func.count().over().label("total"))
-        .where(which)
-        .order_by(*order)
-        .limit(limit)
-    )
-    rows: Sequence[Mapping[Any, Any]] = (await connection.execute(query)).mappings().all()
-    ids = [row["id"] for row in rows]
-    sold_as = await variants_of(connection, tenant_id, ids, variants.c.active)
+    rows = (await connection.execute(statement, values)).mappings().all()
     return SearchResult(
-        products=tuple(to_product_row(row, sold_as[row["id"]]) for row in rows),
+        products=tuple(
+            to_product_row(row, [_variant_row(each) for each in row["variants"]]) for row in rows
+        ),
         total=rows[0]["total"] if rows else 0,
     )
+
+
+def _variant_row(variant: Mapping[str, Any]) -> VariantRow:
+    return to_variant_row({**variant, "id": UUID(variant["id"])})

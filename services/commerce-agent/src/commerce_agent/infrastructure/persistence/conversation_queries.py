@@ -25,7 +25,7 @@ from commerce_agent.domain.entities.conversation import ConversationNotFound
 from commerce_agent.domain.services.message_text import describe
 from commerce_agent.domain.value_objects.conversation_state import ConversationState, Owner
 from commerce_agent.domain.value_objects.ids import CustomerId, ReplyId, TurnId
-from commerce_agent.infrastructure.persistence.transcript import PLACE
+from commerce_agent.infrastructure.persistence.turn_scenes import PLACE
 from shared.kernel.ids import ChannelId, ConversationId, TenantId
 from shared.persistence.database import Database
 from shared.persistence.unit_of_work import Transaction
@@ -201,7 +201,15 @@ class SqlConversationQueries:
 def _position(cursor: str | None) -> dict[str, Any]:
     if cursor is None:
         return _START
-    return decode_cursor(cursor, at=datetime.fromisoformat, id=UUID)
+    return decode_cursor(cursor, at=_moment, id=UUID)
+
+
+def _moment(written: str) -> datetime:
+    """Raises ValueError, OverflowError: no moment, or one that no database has."""
+    moment = datetime.fromisoformat(written)
+    if moment.tzinfo is None:
+        raise ValueError("a moment has a zone")
+    return moment.astimezone(UTC)
 
 
 def _conversation(row: Mapping[Any, Any]) -> ConversationRow:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Row, bindparam, func, or_, select, update
+from sqlalchemy.dialects.postgresql import INTERVAL, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commerce_agent.domain.entities.conversation import (
@@ -14,7 +15,11 @@ from commerce_agent.domain.entities.conversation import (
     ConversationNotFound,
     HandOver,
 )
-from commerce_agent.domain.repositories.conversation_repository import Lease, LeaseTaken
+from commerce_agent.domain.repositories.conversation_repository import (
+    BegunCommit,
+    Lease,
+    LeaseTaken,
+)
 from commerce_agent.domain.value_objects.conversation_state import ConversationState, Owner
 from commerce_agent.domain.value_objects.ids import CustomerId
 from commerce_agent.infrastructure.persistence.tables import conversations
@@ -22,6 +27,44 @@ from shared.kernel.events import DomainEvent
 from shared.kernel.ids import ChannelId, ConversationId, TenantId, new_id
 
 _NOW = func.platform_now()
+_MINE = (
+    conversations.c.tenant_id == bindparam("tenant"),
+    conversations.c.id == bindparam("conversation"),
+)
+_HELD = (
+    *_MINE,
+    conversations.c.lease_epoch == bindparam("epoch"),
+    conversations.c.lease_owner == bindparam("worker"),
+)
+_ONE = update(conversations).where(*_MINE)
+_LOCK = select(conversations).where(*_MINE).with_for_update(key_share=True)
+_LOCK_THEIRS = (
+    select(conversations)
+    .where(
+        conversations.c.tenant_id == bindparam("tenant"),
+        conversations.c.channel_id == bindparam("channel"),
+        conversations.c.customer_id == bindparam("customer"),
+    )
+    .with_for_update(key_share=True)
+)
+_FOR = bindparam("lease", type_=INTERVAL)
+_TAKE_LEASE = (
+    _ONE.where(or_(conversations.c.lease_until.is_(None), conversations.c.lease_until <= _NOW))
+    .values(
+        lease_owner=bindparam("worker"),
+        lease_until=_NOW + _FOR,
+        lease_epoch=conversations.c.lease_epoch + 1,
+    )
+    .returning(*conversations.c)
+)
+_RENEW_LEASE = update(conversations).where(*_HELD).values(lease_until=_NOW + _FOR)
+_RELEASE_LEASE = update(conversations).where(*_HELD).values(lease_owner=None, lease_until=None)
+_HEARD = bindparam("heard", type_=BigInteger)
+_BEGIN_COMMIT = _RELEASE_LEASE.where(
+    conversations.c.owner == bindparam("ai"),
+    conversations.c.owner_epoch == bindparam("as_owner"),
+    or_(_HEARD.is_(None), conversations.c.inbound_seq == _HEARD),
+).returning(*conversations.c, _NOW.label("now"))
 _TRIES = 5
 """A conversation can be merged away between two statements; its customer then has another."""
 
@@ -43,16 +86,14 @@ class SqlConversationRepository:
     async def find(self, conversation_id: ConversationId) -> Conversation | None:
         if conversation_id in self._loaded:
             return self._loaded[conversation_id][0]
-        return await self._locked(conversations.c.id == conversation_id)
+        return await self._first(_LOCK, self._key(conversation_id))
 
     async def open(
         self, channel_id: ChannelId, customer_id: CustomerId, *, address: str
     ) -> Conversation:
-        theirs = (conversations.c.channel_id == channel_id) & (
-            conversations.c.customer_id == customer_id
-        )
+        theirs = {"tenant": self._tenant_id, "channel": channel_id, "customer": customer_id}
         for _ in range(_TRIES):
-            found = await self._locked(theirs)
+            found = await self._first(_LOCK_THEIRS, theirs)
             if found is not None:
                 return found
             await self._connection.execute(
@@ -84,62 +125,36 @@ class SqlConversationRepository:
     async def take_lease(
         self, conversation_id: ConversationId, *, worker: UUID, for_: timedelta
     ) -> Lease | LeaseTaken | None:
-        mine = self._mine(conversation_id)
-        epoch = await self._connection.scalar(
-            update(conversations)
-            .where(
-                *mine,
-                or_(conversations.c.lease_until.is_(None), conversations.c.lease_until <= _NOW),
+        values = {"worker": worker, "lease": for_, **self._key(conversation_id)}
+        row = (await self._connection.execute(_TAKE_LEASE, values)).one_or_none()
+        if row is not None:
+            self._known(row)
+            return Lease(conversation_id=conversation_id, worker=worker, epoch=row.lease_epoch)
+        taken = (
+            await self._connection.execute(
+                select(conversations.c.lease_until).where(*self._mine(conversation_id))
             )
-            .values(
-                lease_owner=worker,
-                lease_until=_NOW + for_,
-                lease_epoch=conversations.c.lease_epoch + 1,
-            )
-            .returning(conversations.c.lease_epoch)
-        )
-        if epoch is not None:
-            return Lease(conversation_id=conversation_id, worker=worker, epoch=epoch)
-        row = (
-            await self._connection.execute(select(conversations.c.lease_until).where(*mine))
         ).one_or_none()
-        return None if row is None else LeaseTaken(row.lease_until)
+        return None if taken is None else LeaseTaken(taken.lease_until)
 
     async def renew_lease(self, lease: Lease, *, for_: timedelta) -> bool:
-        result = await self._connection.execute(
-            update(conversations)
-            .where(*self._mine(lease.conversation_id), *_held(lease))
-            .values(lease_until=_NOW + for_)
-        )
-        return result.rowcount == 1
+        values = {"lease": for_, **self._held(lease)}
+        return (await self._connection.execute(_RENEW_LEASE, values)).rowcount == 1
 
     async def release_lease(self, lease: Lease) -> None:
-        await self._connection.execute(
-            update(conversations)
-            .where(*self._mine(lease.conversation_id), *_held(lease))
-            .values(lease_owner=None, lease_until=None)
-        )
+        await self._connection.execute(_RELEASE_LEASE, self._held(lease))
 
     async def begin_commit(
         self, lease: Lease, *, owner_epoch: int, inbound_seq: int | None
-    ) -> Conversation | None:
-        unchanged = [
-            *self._mine(lease.conversation_id),
-            *_held(lease),
-            conversations.c.owner == Owner.AI.value,
-            conversations.c.owner_epoch == owner_epoch,
-        ]
-        if inbound_seq is not None:
-            unchanged.append(conversations.c.inbound_seq == inbound_seq)
-        row = (
-            await self._connection.execute(
-                update(conversations)
-                .where(*unchanged)
-                .values(lease_owner=None, lease_until=None)
-                .returning(*conversations.c)
-            )
-        ).one_or_none()
-        return None if row is None else self._remember(row)
+    ) -> BegunCommit | None:
+        values = {
+            "ai": Owner.AI.value,
+            "as_owner": owner_epoch,
+            "heard": inbound_seq,
+            **self._held(lease),
+        }
+        row = (await self._connection.execute(_BEGIN_COMMIT, values)).one_or_none()
+        return None if row is None else BegunCommit(self._remember(row), row.now)
 
     async def flush(self) -> list[DomainEvent]:
         events: list[DomainEvent] = []
@@ -147,8 +162,9 @@ class SqlConversationRepository:
             after = _columns(conversation)
             changed = {name: value for name, value in after.items() if value != before[name]}
             if changed:
+                values = {f"new_{name}": value for name, value in changed.items()}
                 await self._connection.execute(
-                    update(conversations).where(*self._mine(conversation.id)).values(**changed)
+                    _change(tuple(changed)), values | self._key(conversation.id)
                 )
                 before.update(changed)
             events += conversation.pull_events()
@@ -159,14 +175,8 @@ class SqlConversationRepository:
         conversation, _ = self._loaded.pop(conversation_id)
         return conversation.pull_events()
 
-    async def _locked(self, condition: Any) -> Conversation | None:
-        row = (
-            await self._connection.execute(
-                select(conversations)
-                .where(conversations.c.tenant_id == self._tenant_id, condition)
-                .with_for_update(key_share=True)
-            )
-        ).one_or_none()
+    async def _first(self, statement: Any, values: dict[str, Any]) -> Conversation | None:
+        row = (await self._connection.execute(statement, values)).one_or_none()
         return None if row is None else self._known(row)
 
     def _known(self, row: Row[Any]) -> Conversation:
@@ -185,11 +195,18 @@ class SqlConversationRepository:
             conversations.c.id == conversation_id,
         )
 
+    def _key(self, conversation_id: ConversationId) -> dict[str, Any]:
+        return {"tenant": self._tenant_id, "conversation": conversation_id}
 
-def _held(lease: Lease) -> tuple[Any, Any]:
-    return (
-        conversations.c.lease_epoch == lease.epoch,
-        conversations.c.lease_owner == lease.worker,
+    def _held(self, lease: Lease) -> dict[str, Any]:
+        return {"epoch": lease.epoch, "worker": lease.worker, **self._key(lease.conversation_id)}
+
+
+@lru_cache(maxsize=128)
+def _change(names: tuple[str, ...]) -> Any:
+    """The statement that writes these columns of one conversation."""
+    return _ONE.values(
+        {name: bindparam(f"new_{name}", type_=conversations.c[name].type) for name in names}
     )
 
 

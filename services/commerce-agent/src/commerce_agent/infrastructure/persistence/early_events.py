@@ -24,17 +24,17 @@ class SqlEarlyEvents:
             channel_id=channel_id,
             native_id=native_id,
             kind=event.kind,
-            body=dict(event.body),
+            body={event.chat: dict(event.body)},
         )
-        later = statement.excluded.body
+        earlier, later = early_events.c.body, statement.excluded.body
         is_lower_ack = and_(
             early_events.c.kind == "ack",
-            early_events.c.body["level"].as_integer() > later["level"].as_integer(),
+            earlier[event.chat]["level"].as_integer() > later[event.chat]["level"].as_integer(),
         )
         await self._connection.execute(
             statement.on_conflict_do_update(
                 index_elements=["tenant_id", "channel_id", "native_id", "kind"],
-                set_={"body": later},
+                set_={"body": earlier.op("||")(later)},
                 where=~func.coalesce(is_lower_ack, False),
             )
         )
@@ -50,7 +50,11 @@ class SqlEarlyEvents:
             .returning(early_events.c.kind, early_events.c.body)
         )
         # an edit that was revoked afterwards stays revoked, whichever is applied first
-        return [EarlyEvent(kind=row.kind, body=row.body) for row in rows]
+        return [
+            EarlyEvent(kind=row.kind, body=body, chat=chat)
+            for row in rows
+            for chat, body in row.body.items()
+        ]
 
     async def forget(self, channel_id: ChannelId, *, older_than: timedelta) -> None:
         await self._connection.execute(

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commerce_agent.application.ports.message_store import (
     THROUGH_API,
+    Answered,
     AnsweredHow,
     NewMessage,
     StoredMessage,
@@ -43,6 +44,22 @@ _UNCLAIMED = and_(
     ),
 )
 """Answered by an AI reply of which no bubble has been claimed."""
+_ANSWER = text(
+    """
+    WITH waiting AS MATERIALIZED (
+        SELECT id, received_at FROM messages
+        WHERE tenant_id = :tenant AND conversation_id = :conversation
+          AND direction = 'in' AND answered_how IS NULL
+    ), answered AS (
+        UPDATE messages m SET answered_how = 'ai', answered_by = :reply FROM waiting w
+        WHERE m.tenant_id = :tenant AND m.id = w.id AND w.id = ANY(:ids)
+        RETURNING m.id
+    )
+    SELECT (SELECT count(*) FROM answered) AS answered,
+           (SELECT min(received_at) FROM waiting WHERE id <> ALL(:ids)) AS oldest
+    """
+)
+"""Under the conversation's lock, which everybody takes who changes these messages."""
 
 
 class SqlMessageStore:
@@ -125,14 +142,6 @@ class SqlMessageStore:
             .on_conflict_do_nothing()
         )
 
-    async def waiting(self, conversation_id: ConversationId) -> list[Waiting]:
-        rows = await self._connection.execute(
-            select(messages)
-            .where(*self._of(conversation_id), _WAITING)
-            .order_by(messages.c.sent_at, messages.c.inbox_sequence, messages.c.id)
-        )
-        return [_waiting(row) for row in rows]
-
     async def present(self, ids: Sequence[MessageId]) -> Mapping[MessageId, Waiting]:
         if not ids:
             return {}
@@ -151,20 +160,29 @@ class SqlMessageStore:
         how: AnsweredHow,
         *,
         by: ReplyId | None = None,
-        ids: Sequence[MessageId] | None = None,
         until: datetime | None = None,
         with_unclaimed: bool = False,
     ) -> int:
         open_ones = or_(_WAITING, _UNCLAIMED) if with_unclaimed else _WAITING
         which = [*self._of(conversation_id), open_ones]
-        if ids is not None:
-            which.append(messages.c.id.in_(ids))
         if until is not None:
             which.append(messages.c.sent_at <= until)
         result = await self._connection.execute(
             update(messages).where(*which).values(answered_how=how.value, answered_by=by)
         )
         return result.rowcount
+
+    async def answer(
+        self, conversation_id: ConversationId, ids: Sequence[MessageId], *, by: ReplyId
+    ) -> Answered:
+        values = {
+            "tenant": self._tenant_id,
+            "conversation": conversation_id,
+            "ids": list(ids),
+            "reply": by,
+        }
+        row = (await self._connection.execute(_ANSWER, values)).one()
+        return Answered(row.answered, row.oldest)
 
     async def typed_since(
         self, conversation_id: ConversationId, sent_at: datetime

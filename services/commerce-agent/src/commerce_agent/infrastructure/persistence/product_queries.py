@@ -99,7 +99,7 @@ async def variants_of(
             .order_by(variants.c.product_id, variants.c.position, variants.c.id)
         )
         for row in (await connection.execute(query)).mappings():
-            found[row["product_id"]].append(_to_variant_row(row))
+            found[row["product_id"]].append(to_variant_row(row))
     return found
 
 
@@ -119,7 +119,8 @@ def to_product_row(row: Mapping[Any, Any], sold_as: Sequence[VariantRow]) -> Pro
     )
 
 
-def _to_variant_row(row: Mapping[Any, Any]) -> VariantRow:
+def to_variant_row(row: Mapping[Any, Any]) -> VariantRow:
+    """One variant as it is shown."""
     return VariantRow(
         id=VariantId(row["id"]),
         sku=row["sku"],

@@ -1,108 +1,130 @@
-"""The expressions that catalogue search is made of: what fits, and how closely.
+"""The SQL of catalogue search: what fits, how closely, and the page of it that is shown.
 
-Words come from `CatalogueWords` and hold letters and digits only; they are quoted all the same, so
-that no text of a customer is ever read as an operator of ``to_tsquery``.
+Written as text and kept by shape (how many terms, which of them are denied somewhere): putting the
+same expressions together for every search costs more than the search. Words come from
+`CatalogueWords` and hold letters and digits only; they are quoted all the same, so that no text of
+a customer is ever read as an operator of ``to_tsquery``.
 """
 
 from collections.abc import Callable, Sequence
-from functools import reduce
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, literal_column, or_
-from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy import TextClause, text
 
 from commerce_agent.domain.services.catalogue_words import SHORTEST_PREFIX, Term
 from commerce_agent.domain.services.search_synonyms import Phrase
-from commerce_agent.infrastructure.persistence.tables import products, variants
-from shared.kernel.ids import TenantId
 
-Query = ColumnElement[Any]
-"""An expression of type ``tsquery``."""
+FOR_SALE: Final = """p.tenant_id = :tenant AND p.active AND EXISTS (
+    SELECT FROM variants v WHERE v.tenant_id = :tenant AND v.product_id = p.id AND v.active)"""
+"""Active products of the tenant with at least one active variant."""
+_IN_STOCK = """EXISTS (
+    SELECT FROM variants v WHERE v.tenant_id = :tenant AND v.product_id = p.id AND v.active
+    AND v.on_hand > v.reserved)"""
+_PAGE = """
+    SELECT found.*, (
+        SELECT jsonb_agg(to_jsonb(v) - 'tenant_id' ORDER BY v.position, v.id) FROM variants v
+        WHERE v.tenant_id = :tenant AND v.product_id = found.id AND v.active) AS variants
+    FROM (
+        SELECT p.id, p.name, p.category, p.description, p.active, p.images, p.version,
+               p.created_at, p.updated_at, count(*) OVER () AS total,
+               row_number() OVER (ORDER BY {order}) AS place
+        FROM products p WHERE {which} ORDER BY place LIMIT :limit
+    ) AS found ORDER BY place
+"""
+_ORDER = """lower(p.name) = ANY(:whole_names) DESC, {occurs} DESC, {where} DESC, {in_stock} DESC,
+    length(p.name), p.name, p.id"""
+"""The very name first, then how many terms occur and where: in the name, in name or category, in
+the description. At equal rank what is in stock, then the shorter name."""
 
-_SIMPLE: ColumnElement[Any] = literal_column("'simple'::regconfig")
-_INDONESIAN: ColumnElement[Any] = literal_column("'indonesian'::regconfig")
-
-
-def is_for_sale(tenant_id: TenantId) -> ColumnElement[bool]:
-    """Active products of the tenant with at least one active variant."""
-    return and_(products.c.tenant_id == tenant_id, products.c.active, _has_variant(tenant_id))
-
-
-def has_stock(tenant_id: TenantId) -> ColumnElement[bool]:
-    """At least one active variant can be sold now."""
-    return _has_variant(tenant_id, variants.c.on_hand > variants.c.reserved)
-
-
-def _has_variant(tenant_id: TenantId, *which: ColumnElement[bool]) -> ColumnElement[bool]:
-    return exists().where(
-        variants.c.tenant_id == tenant_id,
-        variants.c.product_id == products.c.id,
-        variants.c.active,
-        *which,
-    )
+Shape = tuple[bool, ...]
+"""Of every term, whether there are categories that deny it."""
 
 
-def fits_all(terms: Sequence[Term]) -> ColumnElement[bool]:
-    """Every term occurs somewhere."""
-    return and_(*map(_occurs, terms))
+def matching(
+    terms: Sequence[Term], *, all_of_them: bool, within_categories: bool
+) -> tuple[TextClause, dict[str, Any]]:
+    """The statement that finds products in which all terms occur, or any, and its own values.
+
+    Besides it takes ``tenant``, ``limit`` and, ``within_categories``, ``categories``.
+    """
+    shape = tuple(bool(term.denied_by) for term in terms)
+    values: dict[str, Any] = {"whole_names": _whole_names(terms)}
+    for number, term in enumerate(terms):
+        values |= _values(f"t{number}", term)
+    return _matching(shape, all_of_them, within_categories), values
 
 
-def fits_any(terms: Sequence[Term]) -> ColumnElement[bool]:
-    """At least one term occurs somewhere."""
-    return or_(*map(_occurs, terms))
+@lru_cache(maxsize=256)
+def _matching(shape: Shape, all_of_them: bool, within_categories: bool) -> TextClause:
+    names = [f"t{number}" for number in range(len(shape))]
+    occurs = [_occurs(name, denied) for name, denied in zip(names, shape, strict=True)]
+    counted = " + ".join(f"CASE WHEN {each} THEN 1 ELSE 0 END" for each in occurs)
+    ranked = " + ".join(_rank(name) for name in names)
+    fits = (" AND " if all_of_them else " OR ").join(occurs)
+    order = _ORDER.format(occurs=counted, where=ranked, in_stock=_IN_STOCK)
+    return text(_PAGE.format(order=order, which=f"{_within(within_categories)} AND ({fits})"))
 
 
-def closeness(terms: Sequence[Term], tenant_id: TenantId) -> tuple[ColumnElement[Any], ...]:
-    """What to sort by: the very name first, then how many terms occur and where: in the name, in
-    name or category, in the description. At equal rank what is in stock, then the shorter name."""
-    occurs = [case((_occurs(term), 1), else_=0) for term in terms]
-    where = [
-        case(
-            (_matches(_in_name([term.said], prefix=False)), 3),
-            (_matches(_in_name(term.phrases, prefix=True)), 2),
-            (_matches(_in_name_or_category(term)), 1),
-            else_=0,
-        )
-        for term in terms
-    ]
-    return (
-        func.lower(products.c.name).in_(_whole_names(terms)).desc(),
-        _sum(occurs).desc(),
-        _sum(where).desc(),
-        has_stock(tenant_id).desc(),
-        func.length(products.c.name),
-    )
+@lru_cache(maxsize=2)
+def browsing(within_categories: bool) -> TextClause:
+    """Something of each category in turn, what is in stock first, in the shop's own order."""
+    turns = f"""
+        SELECT p.*, row_number() OVER (
+            PARTITION BY p.category ORDER BY {_IN_STOCK} DESC, p.id) AS turn
+        FROM products p WHERE {_within(within_categories)}
+    """  # noqa: S608 - constants
+    page = _PAGE.format(order="p.turn, p.category", which="true")
+    return text(page.replace("FROM products p", f"FROM ({turns}) AS p"))
 
 
-def _occurs(term: Term) -> ColumnElement[bool]:
-    somewhere = _matches(
-        _or(
-            _tsquery(_SIMPLE, term.phrases, _begins_with()),
-            _tsquery(_INDONESIAN, term.phrases, _is),
-        )
-    )
-    if not term.denied_by:
+def _within(categories: bool) -> str:
+    return f"{FOR_SALE} AND p.category = ANY(:categories)" if categories else FOR_SALE
+
+
+def _occurs(name: str, denied: bool) -> str:
+    somewhere = f"({_matches(_either(f'{name}_begins', f'{name}_is'))})"
+    if not denied:
         return somewhere
-    named = _matches(_in_name(term.phrases, prefix=True))
-    return somewhere & (named | products.c.category.not_in(term.denied_by))
+    return f"({somewhere} AND ({_named(name)} OR p.category <> ALL(:{name}_denied)))"
 
 
-def _in_name(phrases: Sequence[Phrase], *, prefix: bool) -> Query:
-    return _tsquery(_SIMPLE, phrases, _begins_with("A") if prefix else lambda word: _is(word, "A"))
+def _rank(name: str) -> str:
+    return f"""CASE WHEN {_matches(_query("simple", f"{name}_said"))} THEN 3
+        WHEN {_named(name)} THEN 2
+        WHEN {_matches(_either(f"{name}_shelf", f"{name}_shelf_is"))} THEN 1 ELSE 0 END"""
 
 
-def _in_name_or_category(term: Term) -> Query:
-    return _or(
-        _tsquery(_SIMPLE, term.phrases, _begins_with("AB")),
-        _tsquery(_INDONESIAN, term.phrases, lambda word: _is(word, "AB")),
-    )
+def _named(name: str) -> str:
+    return _matches(_query("simple", f"{name}_named"))
 
 
-def _tsquery(
-    config: ColumnElement[Any], phrases: Sequence[Phrase], part: Callable[[str], str]
-) -> Query:
-    written = " | ".join("(" + " & ".join(map(part, phrase)) + ")" for phrase in phrases)
-    return func.to_tsquery(config, written, type_=TSQUERY())
+def _matches(query: str) -> str:
+    return f"p.search @@ {query}"
+
+
+def _either(simple: str, indonesian: str) -> str:
+    return f"({_query('simple', simple)} || {_query('indonesian', indonesian)})"
+
+
+def _query(config: str, value: str) -> str:
+    return f"to_tsquery('{config}'::regconfig, :{value})"
+
+
+def _values(name: str, term: Term) -> dict[str, Any]:
+    values = {
+        f"{name}_begins": _written(term.phrases, _begins_with()),
+        f"{name}_is": _written(term.phrases, _is),
+        f"{name}_said": _written([term.said], lambda word: _is(word, "A")),
+        f"{name}_named": _written(term.phrases, _begins_with("A")),
+        f"{name}_shelf": _written(term.phrases, _begins_with("AB")),
+        f"{name}_shelf_is": _written(term.phrases, lambda word: _is(word, "AB")),
+    }
+    return values | ({f"{name}_denied": list(term.denied_by)} if term.denied_by else {})
+
+
+def _written(phrases: Sequence[Phrase], part: Callable[[str], str]) -> str:
+    return " | ".join("(" + " & ".join(map(part, phrase)) + ")" for phrase in phrases)
 
 
 def _begins_with(weights: str = "") -> Callable[[str], str]:
@@ -115,18 +137,6 @@ def _begins_with(weights: str = "") -> Callable[[str], str]:
 def _is(word: str, flags: str = "") -> str:
     quoted = word.replace("\\", "\\\\").replace("'", "''")
     return f"'{quoted}':{flags}" if flags else f"'{quoted}'"
-
-
-def _or(one: Query, other: Query) -> Query:
-    return one.op("||", return_type=TSQUERY())(other)
-
-
-def _matches(query: Query) -> ColumnElement[bool]:
-    return products.c.search.bool_op("@@")(query)
-
-
-def _sum(parts: Sequence[ColumnElement[int]]) -> ColumnElement[int]:
-    return reduce(lambda a, b: a + b, parts)
 
 
 def _whole_names(terms: Sequence[Term]) -> list[str]:

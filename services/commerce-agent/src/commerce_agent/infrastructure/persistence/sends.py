@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import distinct, func, insert, or_, select, text, update
+from sqlalchemy import bindparam, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
 
 from commerce_agent.application.ports.send_store import Bubble, EchoedSend, SendKind
 from commerce_agent.domain.entities.conversation import Conversation
@@ -14,8 +15,18 @@ from shared.messaging.port import Queue, Task
 from shared.persistence.tables import sends
 from shared.persistence.unit_of_work import Transaction
 
-_NOW = func.platform_now()
 SEND_TASK = "send"
+
+_ADD = text(
+    """
+    INSERT INTO sends (tenant_id, channel_id, conversation_id, kind, reply_id, turn_id, author,
+                       owner_epoch, id, seq, body, media, reply_to)
+    SELECT :tenant, :channel, :conversation, :kind, :reply, :turn, :author, :owner_epoch,
+           b.id, b.seq, b.body, b.media, b.reply_to
+    FROM jsonb_to_recordset(:bubbles) AS b (
+        id uuid, seq bigint, body text, media jsonb, reply_to text)
+    """
+).bindparams(bindparam("bubbles", type_=JSONB))
 
 # Evidence is kept in any case. The state ends only when no call can be running any more: unknown
 # past the window of the last claim, or back in line to be repeated.
@@ -79,41 +90,31 @@ class SqlSendStore:
         author: str | None = None,
         reply_to: str | None = None,
     ) -> list[SendId]:
-        added: list[SendId] = []
-        for number, bubble in enumerate(bubbles):
-            send_id, seq = SendId(new_id()), conversation.next_send()
-            await self._connection.execute(
-                insert(sends).values(
-                    tenant_id=self._tenant_id,
-                    id=send_id,
-                    channel_id=conversation.channel_id,
-                    conversation_id=conversation.id,
-                    seq=seq,
-                    kind=kind.value,
-                    reply_id=reply_id,
-                    turn_id=turn_id,
-                    author=author,
-                    body=bubble.body,
-                    media=None if bubble.media is None else dict(bubble.media),
-                    reply_to=reply_to if number == 0 else None,
-                    owner_epoch=conversation.owner_epoch,
-                )
-            )
-            await self._tx.enqueue(send_task(send_id, conversation.id, seq))
-            added.append(send_id)
-        return added
-
-    async def replies_within(self, conversation_id: ConversationId, within: timedelta) -> int:
-        count: int | None = await self._connection.scalar(
-            select(func.count(distinct(sends.c.reply_id))).where(
-                sends.c.tenant_id == self._tenant_id,
-                sends.c.conversation_id == conversation_id,
-                sends.c.kind == SendKind.AI.value,
-                sends.c.state != "cancelled",
-                sends.c.created_at > _NOW - within,
-            )
-        )
-        return count or 0
+        rows: list[dict[str, Any]] = [
+            {
+                "id": SendId(new_id()),
+                "seq": conversation.next_send(),
+                "body": bubble.body,
+                "media": bubble.media and dict(bubble.media),
+                "reply_to": reply_to if number == 0 else None,
+            }
+            for number, bubble in enumerate(bubbles)
+        ]
+        values = {
+            "tenant": self._tenant_id,
+            "channel": conversation.channel_id,
+            "conversation": conversation.id,
+            "kind": kind.value,
+            "reply": reply_id,
+            "turn": turn_id,
+            "author": author,
+            "owner_epoch": conversation.owner_epoch,
+            "bubbles": rows,
+        }
+        await self._connection.execute(_ADD, values)
+        for row in rows:
+            await self._tx.enqueue(send_task(row["id"], conversation.id, row["seq"]))
+        return [row["id"] for row in rows]
 
     async def withdraw(self, conversation_id: ConversationId, reply_id: ReplyId) -> bool:
         values = {"tenant": self._tenant_id, "reply": reply_id, "code": "edited"}

@@ -42,7 +42,7 @@ class SqlTenantRepository:
         row = (await self._connection.execute(query)).mappings().one_or_none()
         if row is None:
             raise TenantNotFound
-        return self._kept.load(_to_tenant(row))
+        return self._kept.load(to_tenant(row))
 
     async def flush(self) -> list[DomainEvent]:
         for tenant, changes, _ in self._kept.changed():
@@ -110,7 +110,8 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _to_tenant(row: Mapping[Any, Any]) -> Tenant:
+def to_tenant(row: Mapping[Any, Any]) -> Tenant:
+    """A tenant from its row."""
     return Tenant(
         id=TenantId(row["id"]),
         slug=row["slug"],

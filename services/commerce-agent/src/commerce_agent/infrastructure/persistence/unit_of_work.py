@@ -12,7 +12,7 @@ from commerce_agent.application.ports.inbox import Inbox
 from commerce_agent.application.ports.message_store import MessageStore
 from commerce_agent.application.ports.send_store import SendStore
 from commerce_agent.application.ports.shop_agent import EffectKey, Fenced, ToolDone
-from commerce_agent.application.ports.transcript import Transcript
+from commerce_agent.application.ports.turn_scene import Scenes
 from commerce_agent.application.ports.turn_store import Entry, TurnStore
 from commerce_agent.application.services.turn_tasks import turn_task
 from commerce_agent.domain.entities.conversation import Conversation
@@ -39,7 +39,7 @@ from commerce_agent.infrastructure.persistence.product_repository import SqlProd
 from commerce_agent.infrastructure.persistence.sends import SqlSendStore
 from commerce_agent.infrastructure.persistence.tables import customers as customer_rows
 from commerce_agent.infrastructure.persistence.tenant_repository import SqlTenantRepository
-from commerce_agent.infrastructure.persistence.transcript import SqlTranscript
+from commerce_agent.infrastructure.persistence.turn_scenes import SqlScenes
 from commerce_agent.infrastructure.persistence.turn_store import SqlTurnStore
 from shared.kernel.ids import TenantId
 from shared.persistence.database import Database, database_now
@@ -58,7 +58,7 @@ class SqlUnitOfWork:
     early: EarlyEvents
     sends: SendStore
     turns: TurnStore
-    transcript: Transcript
+    scenes: Scenes
     inbox: Inbox
     history: ChannelHistory
 
@@ -103,7 +103,7 @@ class SqlUnitOfWork:
         self.early = SqlEarlyEvents(connection, tenant_id)
         self.sends = SqlSendStore(self.tx)
         self.turns = SqlTurnStore(connection, tenant_id)
-        self.transcript = SqlTranscript(connection, tenant_id)
+        self.scenes = SqlScenes(connection, tenant_id)
         self.inbox = SqlInbox(self.tx)
         self.history = SqlChannelHistory(connection, tenant_id)
 
@@ -174,11 +174,8 @@ class SqlUnitOfWork:
         await self.tx.commit()
 
     async def _journal(self, effect: EffectKey, done: ToolDone) -> None:
-        await self.turns.append(
-            effect.turn_id,
-            Entry(step=effect.step, call=effect.call, body=done),
-            lease_epoch=effect.lease_epoch,
-        )
+        entry = Entry(step=effect.step, call=effect.call, body=done)
+        await self.turns.append(effect.turn_id, [entry], lease_epoch=effect.lease_epoch)
         await self.turns.show(effect.conversation_id, done.handles)
         if done.state is not None:
             conversation = await self.conversations.get(effect.conversation_id)

@@ -58,6 +58,7 @@ class WahaChannelServers:
     keys: KeyRing
     allow_hosts: Sequence[str]
     timeout: timedelta
+    """For each wait; a whole answer may take three times as long."""
 
     @asynccontextmanager
     async def open(self, tenant: Tenant, channel: Channel) -> AsyncIterator[ChannelServer | None]:
@@ -71,4 +72,5 @@ class WahaChannelServers:
             base_url=channel.base_url,
             headers={_API_KEY_HEADER: api_key} if api_key else None,
         ) as client:
-            yield WahaChannelServer(WahaClient(client, channel.session))
+            asks = WahaClient(client, channel.session, longest_call=3 * self.timeout)
+            yield WahaChannelServer(asks)

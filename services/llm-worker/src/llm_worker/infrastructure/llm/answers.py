@@ -7,7 +7,7 @@ neither reasoning nor raw JSON of a tool call is left in ``Answer.text``.
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_CHARACTERS = 100_000
 _MAX_JSON_VALUES = 64
+_DEEPEST = 32
+"""Levels of JSON that are followed; no tool wants more than three."""
 
 _THINK = r"(?:think|thinking|thought|reasoning|reflection)"
 _THOUGHT_TAG = re.compile(rf"<(/?){_THINK}\b[^<>]{{0,200}}>", re.IGNORECASE)
@@ -108,9 +110,11 @@ def read_arguments(value: Any) -> list[dict[str, Any]]:
     Returns one dict, or several when objects were glued together.
 
     Raises:
-        ValueError: it is none of these, or the text was cut off.
+        ValueError: it is none of these, the text was cut off, or it is nested too deeply.
     """
     for _ in range(3):
+        if _is_deep(value):
+            raise ValueError("arguments are nested too deeply")
         if value is None or value == "" or value == []:
             return [{}]
         if isinstance(value, Mapping):
@@ -170,16 +174,20 @@ def _reasoning_of(message: "AIMessage", raw: str) -> str:
 
 def _proper_calls(message: "AIMessage") -> Iterator[_Call]:
     for call in message.tool_calls:
-        yield call.get("id"), call["name"], dict(call["args"]), None
+        yield from _calls(call.get("id"), call["name"], call["args"])
     for broken in message.invalid_tool_calls:
-        name = broken.get("name") or ""
-        try:
-            sets = read_arguments(broken.get("args"))
-        except ValueError as error:
-            yield broken.get("id"), name, {}, str(error)
-        else:
-            for args in sets:
-                yield broken.get("id"), name, args, None
+        yield from _calls(broken.get("id"), broken.get("name") or "", broken.get("args"))
+
+
+def _calls(call_id: str | None, name: str, arguments: Any) -> Iterator[_Call]:
+    """One call for each set of arguments; what cannot be read is its problem."""
+    try:
+        sets = read_arguments(arguments)
+    except ValueError as error:
+        yield call_id, name, {}, str(error)
+        return
+    for args in sets:
+        yield call_id, name, args, None
 
 
 def _with_ids(calls: list[_Call]) -> Iterator[ToolCall]:
@@ -219,32 +227,44 @@ def _cut_calls(text: str) -> tuple[str, list[_Call]]:
     return text.strip().strip(",;").strip() if calls else text.strip(), calls
 
 
-def _as_calls(value: Any) -> Iterator[_Call]:
+def _as_calls(value: Any, level: int = 0) -> Iterator[_Call]:
+    if level > _DEEPEST:
+        return
     if isinstance(value, list):
         for item in value:
-            yield from _as_calls(item)
+            yield from _as_calls(item, level + 1)
         return
     if not isinstance(value, Mapping):
         return
     if isinstance(value.get("tool_calls"), list):
-        yield from _as_calls(value["tool_calls"])
+        yield from _as_calls(value["tool_calls"], level + 1)
         return
     inner = value.get("function") or value.get("function_call")
     if isinstance(inner, Mapping):
-        yield from _as_calls({"id": value.get("id"), **inner})
+        yield from _as_calls({"id": value.get("id"), **inner}, level + 1)
         return
     name = next((value[key] for key in _NAME_KEYS if isinstance(value.get(key), str)), None)
     key = next((key for key in _ARGUMENT_KEYS if key in value), None)
     if name is None or key is None:
         return
     call_id = value.get("id") if isinstance(value.get("id"), str) else None
-    try:
-        sets = read_arguments(value[key])
-    except ValueError as error:
-        yield call_id, name, {}, str(error)
-        return
-    for args in sets:
-        yield call_id, name, args, None
+    yield from _calls(call_id, name, value[key])
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether JSON goes deeper than anybody here could follow."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _embedded_json(text: str) -> Iterator[tuple[int, int, Any]]:

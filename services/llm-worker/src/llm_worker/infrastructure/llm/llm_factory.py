@@ -8,9 +8,10 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llm_worker.domain.entities.llm_config import InvalidLLMConfig, LLMConfig
 from llm_worker.domain.value_objects.provider import ProviderType
@@ -21,6 +22,9 @@ from shared.config.settings import LlmSettings
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+    from llm_worker.infrastructure.llm.prepared import PreparedModel
+
+_MOST_PER_ACCOUNT = 32
 _NO_KEY = "not-needed"
 """What a server that asks for no key is told; the SDKs insist on sending one."""
 
@@ -30,6 +34,14 @@ _MODULES = {
     ProviderType.ANTHROPIC: "llm_worker.infrastructure.llm.providers.anthropic_chat",
     ProviderType.OFFLINE: "llm_worker.infrastructure.llm.offline_model",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """A provider's client with one key, and the models that are asked through it."""
+
+    client: Any
+    prepared: "dict[tuple[Any, ...], PreparedModel]" = field(default_factory=dict)
 
 
 class LLMFactory:
@@ -53,6 +65,8 @@ class LLMFactory:
         self._scripted = scripted
         self._environment = environment
         self._clients = ClientPool(transport)
+        self._offline_model: BaseChatModel | None = None
+        self._local: PreparedModel | None = None
 
     def create(self, config: LLMConfig) -> "BaseChatModel":
         """Make the model that ``config`` describes. Needs a running event loop.
@@ -68,10 +82,30 @@ class LLMFactory:
             if self._scripted is None:
                 raise InvalidLLMConfig("scripted models exist in tests only")
             return self._scripted(config)
-        key = self._key(config)
+        account = self._account(config, self._key(config))
         if config.provider.is_anthropic:
-            return self._anthropic(config, key)
-        return self._openai(config, key)
+            return self._anthropic(config, account.client)
+        return self._openai(config, account.client)
+
+    def prepare(self, config: LLMConfig) -> "PreparedModel":
+        """The model that ``config`` describes, the same as long as it describes the same.
+
+        Raises: as `create`.
+        """
+        from llm_worker.infrastructure.llm.prepared import PreparedModel
+
+        if not config.provider.is_remote:
+            model = self.create(config)
+            if self._local is None or self._local.model is not model:
+                self._local = PreparedModel(model)
+            return self._local
+        prepared = self._account(config, self._key(config)).prepared
+        as_set = (config.model, config.temperature, config.max_tokens, config.timeout)
+        if as_set not in prepared:
+            if len(prepared) >= _MOST_PER_ACCOUNT:
+                prepared.clear()
+            prepared[as_set] = PreparedModel(self.create(config))
+        return prepared[as_set]
 
     async def load(self, provider: ProviderType) -> None:
         """Import what ``provider`` needs, in a thread: an SDK takes seconds the loop cannot spare.
@@ -99,13 +133,24 @@ class LLMFactory:
     def _offline(self) -> "BaseChatModel":
         from llm_worker.infrastructure.llm.offline_model import OfflineChatModel
 
-        return OfflineChatModel()
+        if self._offline_model is None:
+            self._offline_model = OfflineChatModel()
+        return self._offline_model
 
-    def _openai(self, config: LLMConfig, key: str) -> "BaseChatModel":
+    def _account(self, config: LLMConfig, key: str) -> "_Account":
+        """Where this configuration's calls go, with that key."""
+        module = import_module(_MODULES[config.provider])
+
+        def build(**address: Any) -> _Account:
+            return _Account(module.build_client(**address))
+
+        return self._clients.get(config.provider, config.address, key, build)
+
+    def _openai(self, config: LLMConfig, client: Any) -> "BaseChatModel":
         from llm_worker.infrastructure.llm.providers import openai_chat
 
         return openai_chat.build_model(
-            self._clients.get(config.provider, config.address, key, openai_chat.build_client),
+            client,
             model=str(config.model),
             temperature=float(config.temperature),
             max_tokens=config.max_tokens,
@@ -113,11 +158,11 @@ class LLMFactory:
             own_api=config.provider.is_openai and config.address == config.provider.own_base_url,
         )
 
-    def _anthropic(self, config: LLMConfig, key: str) -> "BaseChatModel":
+    def _anthropic(self, config: LLMConfig, client: Any) -> "BaseChatModel":
         from llm_worker.infrastructure.llm.providers import anthropic_chat
 
         return anthropic_chat.build_model(
-            self._clients.get(config.provider, config.address, key, anthropic_chat.build_client),
+            client,
             model=str(config.model),
             temperature=float(config.temperature),
             max_tokens=config.max_tokens,

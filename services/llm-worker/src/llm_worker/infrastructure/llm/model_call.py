@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
-from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from llm_worker.domain.entities.llm_config import LLMConfig
 from llm_worker.domain.repositories.llm_config_repository import LLMConfigNotFound
@@ -35,6 +34,7 @@ from llm_worker.infrastructure.llm.circuit_breaker import (
 from llm_worker.infrastructure.llm.errors import ModelRefused, as_platform_error
 from llm_worker.infrastructure.llm.llm_factory import LLMFactory
 from llm_worker.infrastructure.llm.metrics import CALLS, SECONDS, TOKENS
+from llm_worker.infrastructure.llm.prepared import PreparedModel, ToolSet, ToolSets
 from llm_worker.infrastructure.llm.response_validator import InvalidResponse, validate_response
 from llm_worker.infrastructure.llm.timeout import DeadlinePassed, LLMTimeoutError, with_timeout
 from shared.config.settings import LlmSettings
@@ -66,10 +66,17 @@ class CallRecord:
 
 @dataclass(frozen=True, slots=True)
 class ModelReply:
-    """An answer that can be read, and its record."""
+    """An answer as it was read, and its record."""
 
-    message: AIMessage
+    answer: Answer
     record: CallRecord
+    sent: AIMessage
+    """What the model sent, as it is."""
+
+    @property
+    def message(self) -> AIMessage:
+        """The answer as a message that may be kept."""
+        return _usable(self.sent, self.answer)
 
 
 def breaker_config(settings: LlmSettings) -> CircuitBreakerConfig:
@@ -101,6 +108,7 @@ class ModelCaller:
         self._dice = dice or random.Random()
         self._monotonic = monotonic
         self._budgets: dict[str, RetryBudget] = {}
+        self._tool_sets = ToolSets()
         self._backoff = BackoffConfig(
             initial_delay=settings.llm_retry_initial_delay.total_seconds(),
             max_delay=settings.llm_retry_max_delay.total_seconds(),
@@ -143,7 +151,7 @@ class ModelCaller:
             ModelRefused: the content was refused; another provider is not asked.
             DomainError: what the first configuration failed with, when trying again is useless.
         """
-        run = _Run(self, messages, [convert_to_openai_tool(tool) for tool in tools], deadline, chat)
+        run = _Run(self, messages, self._tool_sets.of(tools), deadline, chat)
         failures: list[DomainError] = []
         for config in configs:
             try:
@@ -171,14 +179,13 @@ class _Run:
         self,
         caller: ModelCaller,
         messages: Sequence[BaseMessage],
-        tools: Sequence[dict[str, Any]],
+        tools: ToolSet,
         deadline: timedelta,
         chat: bool,
     ) -> None:
         self._caller = caller
         self._messages = list(messages)
         self._tools = tools
-        self._tool_names = frozenset(tool["function"]["name"] for tool in tools)
         self._started = caller._monotonic()
         self._end = self._started + deadline.total_seconds()
         self._chat = chat
@@ -189,22 +196,21 @@ class _Run:
         caller = self._caller
         breaker, budget = caller._circuit(config)
         await caller._factory.load(config.provider)
-        model = caller._factory.create(config)
-        runnable: Any = model.bind_tools(self._tools) if self._tools else model
+        model = caller._factory.prepare(config)
 
         async def once() -> tuple[AIMessage, Answer]:
-            message = await breaker.call(lambda: self._attempt(config, runnable))
-            return message, read_answer(message, self._tool_names)
+            message = await breaker.call(lambda: self._attempt(config, model))
+            return message, read_answer(message, self._tools.names)
 
-        async def readable() -> AIMessage:
+        async def readable() -> tuple[AIMessage, Answer]:
             message, answer = await once()
             if _is_no_answer(answer) and budget.take():
                 message, answer = await once()
             if _is_no_answer(answer):
                 raise InvalidResponse(f"{config.name} sent no usable answer")
-            return _usable(message, answer)
+            return message, answer
 
-        message = await retry_with_backoff(
+        message, answer = await retry_with_backoff(
             readable,
             caller._settings.llm_max_retries,
             caller._backoff,
@@ -214,16 +220,16 @@ class _Run:
             dice=caller._dice,
             monotonic=caller._monotonic,
         )
-        return ModelReply(message, self._record(config))
+        return ModelReply(answer, self._record(config), message)
 
-    async def _attempt(self, config: LLMConfig, runnable: Any) -> AIMessage:
+    async def _attempt(self, config: LLMConfig, model: PreparedModel) -> AIMessage:
         limit, fair = self._limit(config)
         labels = (str(config.provider), str(config.model))
         self._attempts += 1
         began = self._caller._monotonic()
         outcome = "cancelled"
         try:
-            message = await with_timeout(self._send(runnable), limit, f"The model {config.name}")
+            message = await with_timeout(self._send(model), limit, f"The model {config.name}")
             outcome = "ok"
         except Exception as exc:
             error = as_platform_error(exc)
@@ -238,8 +244,8 @@ class _Run:
         self._count_tokens(message, labels)
         return message
 
-    async def _send(self, runnable: Any) -> AIMessage:
-        message: AIMessage = await runnable.ainvoke(self._messages)
+    async def _send(self, model: PreparedModel) -> AIMessage:
+        message = await model.ask(self._messages, self._tools)
         if _ended_with(message) in _REFUSALS or message.additional_kwargs.get("refusal"):
             raise ModelRefused()
         return message

@@ -4,16 +4,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from langchain_core.messages import HumanMessage
-from sqlalchemy import select
 
 from llm_worker.application.probe import ProbeOutcome
 from llm_worker.domain.entities.llm_config import LLMConfig
 from llm_worker.infrastructure.llm.model_call import ModelCaller
-from llm_worker.infrastructure.persistence.llm_config_repository import SqlLLMConfigRepository
+from llm_worker.infrastructure.persistence.llm_config_repository import config_named
 from shared.kernel.errors import DomainError
 from shared.kernel.ids import TenantId
 from shared.persistence.database import Database, DatabaseUnavailable
-from shared.persistence.tables import tenants
 from shared.persistence.unit_of_work import Transaction
 from shared.security.crypto import KeyRing
 
@@ -52,8 +50,4 @@ class ModelProbe:
 
     async def _config(self, tenant_id: TenantId, name: str) -> LLMConfig:
         async with Transaction(self.database, tenant_id) as tx:
-            wrapped = await tx.connection.scalar(
-                select(tenants.c.wrapped_key).where(tenants.c.id == tenant_id)
-            )
-            cipher = self.keys.tenant(tenant_id, bytes(wrapped or b""))
-            return await SqlLLMConfigRepository(tx.connection, tenant_id, cipher).get(name)
+            return await config_named(tx.connection, tenant_id, name, self.keys)

@@ -1,9 +1,10 @@
 """Model configurations in PostgreSQL."""
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import BindParameter, Row, bindparam, func, insert, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,9 +18,24 @@ from llm_worker.domain.value_objects.temperature import Temperature
 from llm_worker.infrastructure.persistence.tables import llm_configs
 from shared.kernel.errors import Conflict
 from shared.kernel.ids import TenantId, new_id
-from shared.security.crypto import TenantCipher
+from shared.persistence.tables import tenants
+from shared.security.crypto import KeyRing, TenantCipher
 
 _TABLE, _COLUMN = "llm_configs", "api_key_ciphertext"
+
+_TENANT: BindParameter[Any] = bindparam("tenant")
+_NEWEST = (
+    select(llm_configs)
+    .ext(distinct_on(llm_configs.c.name))
+    .where(
+        llm_configs.c.active,
+        (llm_configs.c.tenant_id == _TENANT) | llm_configs.c.tenant_id.is_(None),
+    )
+    .order_by(llm_configs.c.name, llm_configs.c.tenant_id.is_(None), llm_configs.c.version.desc())
+)
+_NAMED = _NEWEST.where(llm_configs.c.name == bindparam("name"))
+_WRAPPED_KEY = select(tenants.c.wrapped_key).where(tenants.c.id == _TENANT).scalar_subquery()
+_NAMED_WITH_KEY = _NAMED.add_columns(_WRAPPED_KEY.label("wrapped_key"))
 
 
 class LLMConfigChanged(Conflict):
@@ -43,15 +59,13 @@ class SqlLLMConfigRepository:
         self._cipher = cipher
 
     async def get(self, name: str) -> LLMConfig:
-        query = self._newest().where(llm_configs.c.name == name)
-        found = (await self._connection.execute(query)).one_or_none()
-        if found is None:
+        found = await self._rows(_NAMED, name=name)
+        if not found:
             raise LLMConfigNotFound(f"There is no model named {name}")
-        return self._entity(found)
+        return self._entity(found[0])
 
     async def list(self) -> list[LLMConfig]:
-        rows = await self._connection.execute(self._newest())
-        return [self._entity(row) for row in rows]
+        return [self._entity(row) for row in await self._rows(_NEWEST)]
 
     async def save(self, config: LLMConfig) -> int:
         """Write the next version of a tenant's model, its key sealed; returns that version.
@@ -84,35 +98,50 @@ class SqlLLMConfigRepository:
             raise LLMConfigChanged() from error
         return version
 
-    def _newest(self) -> Any:
-        table = llm_configs
-        mine = table.c.tenant_id == self._tenant_id
-        return (
-            select(table)
-            .ext(distinct_on(table.c.name))
-            .where(table.c.active, mine | table.c.tenant_id.is_(None))
-            .order_by(table.c.name, table.c.tenant_id.is_(None), table.c.version.desc())
-        )
+    async def _rows(self, statement: Any, **values: Any) -> Sequence[Row[Any]]:
+        found = await self._connection.execute(statement, {"tenant": self._tenant_id, **values})
+        return found.all()
 
     def _entity(self, row: Row[Any]) -> LLMConfig:
-        key = None
-        if row.tenant_id is not None and row.api_key_ciphertext is not None:
-            key = ApiKey(
-                self._cipher.open(row.api_key_ciphertext, table=_TABLE, column=_COLUMN, row=row.id)
-            )
-        return LLMConfig(
-            name=row.name,
-            provider=ProviderType(row.provider),
-            model=ModelName(row.model),
-            tenant_id=None if row.tenant_id is None else TenantId(row.tenant_id),
-            base_url=row.base_url,
-            api_key_env=row.api_key_env,
-            api_key=key,
-            temperature=Temperature(row.temperature),
-            max_tokens=row.max_tokens,
-            timeout=None if row.timeout_seconds is None else timedelta(seconds=row.timeout_seconds),
-            active=row.active,
+        return _entity(row, lambda: self._cipher)
+
+
+async def config_named(
+    connection: AsyncConnection, tenant_id: TenantId, name: str, keys: KeyRing
+) -> LLMConfig:
+    """The model of that name, read together with the tenant's key, which opens the model's own.
+
+    Raises:
+        LLMConfigNotFound: there is none.
+        Undecipherable: the tenant's key was wrapped by another master key.
+    """
+    row = (
+        await connection.execute(_NAMED_WITH_KEY, {"tenant": tenant_id, "name": name})
+    ).one_or_none()
+    if row is None:
+        raise LLMConfigNotFound(f"There is no model named {name}")
+    return _entity(row, lambda: keys.tenant(tenant_id, bytes(row.wrapped_key)))
+
+
+def _entity(row: Row[Any], cipher: Callable[[], TenantCipher]) -> LLMConfig:
+    key = None
+    if row.tenant_id is not None and row.api_key_ciphertext is not None:
+        key = ApiKey(
+            cipher().open(row.api_key_ciphertext, table=_TABLE, column=_COLUMN, row=row.id)
         )
+    return LLMConfig(
+        name=row.name,
+        provider=ProviderType(row.provider),
+        model=ModelName(row.model),
+        tenant_id=None if row.tenant_id is None else TenantId(row.tenant_id),
+        base_url=row.base_url,
+        api_key_env=row.api_key_env,
+        api_key=key,
+        temperature=Temperature(row.temperature),
+        max_tokens=row.max_tokens,
+        timeout=None if row.timeout_seconds is None else timedelta(seconds=row.timeout_seconds),
+        active=row.active,
+    )
 
 
 def _columns(config: LLMConfig) -> dict[str, Any]:
