@@ -80,7 +80,7 @@ class DatabaseSettings(Group):
     database_max_overflow: int = Field(default=2, ge=0)
     database_pool_recycle_seconds: Seconds = timedelta(seconds=3600)
     database_pool_timeout_seconds: Seconds = timedelta(seconds=10)
-    """Longest wait for a free connection before `Unavailable`."""
+    """Longest wait for a free connection before `Unavailable`; in the gateway a quarter second."""
 
 
 class CacheSettings(Group):

@@ -6,22 +6,24 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
-from sqlalchemy.exc import DBAPIError
 
 from shared.config.settings import QueueSettings
 from shared.kernel.errors import DomainError, TooMany, Unavailable
 from shared.messaging.backoff import after_error, while_unavailable
 from shared.messaging.ending import end
 from shared.messaging.port import Claim, ClaimLost, Postpone, Queue, Route, TaskQueue
+from shared.persistence.contention import retried
 
 TRIES = 3
 """Tries that may end in an unknown error or with a dead holder."""
 
-_CONTENTION = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock timeout
-_CONTENTION_TRIES = 5
+_last_tries: set[UUID] = set()
+"""Work on its last try in this process, one at a time: what kills the process would else take those
+along that are in the same hands each time, and they would be given up with it."""
 
 TASKS = Counter("queue_tasks", "Claims by how they ended", ["queue", "kind", "outcome"])
 SECONDS = Histogram("queue_task_seconds", "Time from claim to outcome", ["queue", "kind"])
@@ -83,7 +85,7 @@ class _Worker:
                 if stopped.done():
                     await self._give_back(claims)
                 else:
-                    self._start(claims)
+                    self._start(await self._without_last_tries_but_one(claims))
         finally:
             await self._drain()
             await end((stopped, renewing))
@@ -92,7 +94,8 @@ class _Worker:
         """Never cancelled: a claim that was committed and forgotten would wait for its lease."""
         poll = self._settings.queue_poll_seconds
         try:
-            claims = await self._queue.claim(self._name, limit, wait=poll)
+            below = TRIES - 1 if _last_tries else None
+            claims = await self._queue.claim(self._name, limit, wait=poll, attempts_below=below)
         except Exception as error:  # whatever the queue's trouble is, the worker outlives it
             log.exception("queue_unreachable", queue=self._name.value, error=type(error).__name__)
             pause = self._rng.uniform(0.5, 1.5) * poll.total_seconds()
@@ -107,9 +110,23 @@ class _Worker:
             task = asyncio.create_task(self._work(claim), name=f"{claim.kind} {claim.id}")
             self._running[task] = claim
             task.add_done_callback(self._ended)
+            if _is_last_try(claim):
+                _last_tries.add(claim.id)
+
+    async def _without_last_tries_but_one(self, claims: Sequence[Claim]) -> Sequence[Claim]:
+        """Give back, before anything begins, what must not be in the same hands."""
+        last_tries = [claim for claim in claims if _is_last_try(claim)]
+        extra = last_tries if _last_tries else last_tries[1:]
+        if not extra:
+            return claims
+        delay = timedelta(seconds=self._rng.uniform(0.5, 1.5))
+        ends = [self._queue.set_aside(claim, delay=delay) for claim in extra]
+        await asyncio.gather(*ends, return_exceptions=True)  # else the leases run out
+        return [claim for claim in claims if claim not in extra]
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         claim = self._running.pop(task)
+        _last_tries.discard(claim.id)
         if not task.cancelled() and (error := task.exception()) is not None:
             # the lease runs out and the row is tried again: nothing is lost but time
             log.error("task_not_settled", error=type(error).__name__, **_ids(claim))
@@ -155,23 +172,10 @@ class _Worker:
             return await self._give_up(claim, route, "attempts_spent")
         try:
             async with asyncio.timeout(route.deadline.total_seconds()):
-                await self._handle(route, claim)
+                await retried(lambda: route.handle(claim), self._rng)
         except Exception as error:  # noqa: BLE001 - the error's kind decides what follows
             return await self._failed(claim, route, error)
         return "done"
-
-    async def _handle(self, route: Route, claim: Claim) -> None:
-        """A transaction that lost against another one is simply done again."""
-        tries = 1
-        while True:
-            try:
-                return await route.handle(claim)
-            except DBAPIError as error:
-                sqlstate = getattr(error.orig, "sqlstate", None)
-                if sqlstate not in _CONTENTION or tries == _CONTENTION_TRIES:
-                    raise
-            await asyncio.sleep(self._rng.uniform(0, 0.02 * 2**tries))
-            tries += 1
 
     async def _failed(self, claim: Claim, route: Route, error: Exception) -> str:
         match error:
@@ -233,6 +237,10 @@ class _Worker:
                 if loop.time() >= last:
                     raise
             await asyncio.sleep(self._rng.uniform(0.5, 1.5))
+
+
+def _is_last_try(claim: Claim) -> bool:
+    return claim.attempts == TRIES - 1
 
 
 def _ids(claim: Claim) -> dict[str, str | int]:

@@ -117,10 +117,13 @@ class Route:
 class TaskQueue(Protocol):
     """The consuming side of a queue; both adapters pass one contract suite."""
 
-    async def claim(self, queue: Queue, limit: int, *, wait: timedelta) -> Sequence[Claim]:
+    async def claim(
+        self, queue: Queue, limit: int, *, wait: timedelta, attempts_below: int | None = None
+    ) -> Sequence[Claim]:
         """Lease up to ``limit`` due rows, fair by tenant, then priority, then age.
 
-        Waits up to ``wait`` for the first. The lease is committed when this returns.
+        Waits up to ``wait`` for the first. The lease is committed when this returns. Rows whose
+        claim would have ``attempts_below`` attempts or more are passed over.
         """
         ...
 
@@ -137,6 +140,10 @@ class TaskQueue(Protocol):
 
     async def retry(self, claim: Claim, *, delay: timedelta) -> None:
         """Give a row back after an error, not due before ``delay``: its attempts rise by one."""
+        ...
+
+    async def set_aside(self, claim: Claim, *, delay: timedelta) -> None:
+        """Give a row back as it was found, not due before ``delay``: its attempts stay counted."""
         ...
 
     async def dead_letter(

@@ -21,13 +21,15 @@ class PostgresTaskQueue:
         self._waker = waker
         self._poll = poll
 
-    async def claim(self, queue: Queue, limit: int, *, wait: timedelta) -> Sequence[Claim]:
+    async def claim(
+        self, queue: Queue, limit: int, *, wait: timedelta, attempts_below: int | None = None
+    ) -> Sequence[Claim]:
         loop = asyncio.get_running_loop()
         end = loop.time() + wait.total_seconds()
         woken = self._waker.subscribe(queue)
         while True:
             woken.clear()
-            picked = await self._rows.claim_due(queue, limit)
+            picked = await self._rows.claim_due(queue, limit, attempts_below)
             left = end - loop.time()
             if picked.claims or left <= 0:
                 return picked.claims
@@ -46,6 +48,9 @@ class PostgresTaskQueue:
 
     async def retry(self, claim: Claim, *, delay: timedelta) -> None:
         await self._rows.retry(claim, delay)
+
+    async def set_aside(self, claim: Claim, *, delay: timedelta) -> None:
+        await self._rows.set_aside(claim, delay)
 
     async def dead_letter(
         self, claim: Claim, *, code: str, detail: str, give_up: GiveUp | None

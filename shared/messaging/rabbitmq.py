@@ -45,7 +45,9 @@ class RabbitTaskQueue:
         self._rows = QueueRows(database, settings.queue_lease_seconds)
         self._lines: dict[Queue, _Line] = {}
 
-    async def claim(self, queue: Queue, limit: int, *, wait: timedelta) -> Sequence[Claim]:
+    async def claim(
+        self, queue: Queue, limit: int, *, wait: timedelta, attempts_below: int | None = None
+    ) -> Sequence[Claim]:
         consumer = self._line(queue).consumer
         loop = asyncio.get_running_loop()
         end = loop.time() + wait.total_seconds()
@@ -56,7 +58,7 @@ class RabbitTaskQueue:
             named = {hint: row_id(hint.body) for hint in hints}
             try:
                 picked = await self._rows.claim_named(
-                    queue, [found for found in named.values() if found is not None]
+                    queue, [found for found in named.values() if found is not None], attempts_below
                 )
             except BaseException:
                 consumer.put_back(hints)
@@ -73,6 +75,9 @@ class RabbitTaskQueue:
 
     async def retry(self, claim: Claim, *, delay: timedelta) -> None:
         await self._rows.retry(claim, delay)
+
+    async def set_aside(self, claim: Claim, *, delay: timedelta) -> None:
+        await self._rows.set_aside(claim, delay)
 
     async def dead_letter(
         self, claim: Claim, *, code: str, detail: str, give_up: GiveUp | None

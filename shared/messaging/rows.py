@@ -39,7 +39,15 @@ _ANSWER = f"""
     ORDER BY c.tenant_rank, c.turn
 """  # noqa: S608 - constants
 
-CLAIM_DUE = text(f"{fair_pick()}, claimed AS ({_LEASE}) {_ANSWER}").columns(payload=JSONB)
+_FEWER = """
+    (CAST(:below AS integer) IS NULL
+     OR q.attempts + CASE WHEN q.lease_id IS NULL THEN 0 ELSE 1 END < :below)
+"""
+"""Passes over what has failed too often for the company it would be in."""
+
+CLAIM_DUE = text(f"{fair_pick(which=_FEWER)}, claimed AS ({_LEASE}) {_ANSWER}").columns(
+    payload=JSONB
+)
 
 CLAIM_NAMED = text(
     f"""
@@ -51,7 +59,7 @@ CLAIM_NAMED = text(
     locked AS MATERIALIZED (
         SELECT q.id, c.turn, c.tenant_rank FROM candidates c JOIN queue_messages q ON q.id = c.id
         WHERE q.queue = :queue AND {DUE}
-          AND (q.lease_id IS NULL OR q.lease_until <= (SELECT now FROM clock))
+          AND (q.lease_id IS NULL OR q.lease_until <= (SELECT now FROM clock)) AND {_FEWER}
         FOR UPDATE OF q SKIP LOCKED
     ), claimed AS ({_LEASE}) {_ANSWER}
     """  # noqa: S608 - constants
@@ -80,7 +88,7 @@ _RELEASE = text(
 _RETRY = text(
     """
     UPDATE queue_messages
-    SET lease_id = NULL, lease_until = NULL, attempts = attempts + 1, published_at = NULL,
+    SET lease_id = NULL, lease_until = NULL, attempts = attempts + :counts, published_at = NULL,
         available_at = greatest(available_at, platform_now() + :delay)
     WHERE id = :id AND lease_id = :lease_id
     """
@@ -117,14 +125,18 @@ class QueueRows:
         self._lease = lease
         self._served: dict[Queue, UUID] = {}
 
-    async def claim_due(self, queue: Queue, limit: int) -> Picked:
+    async def claim_due(
+        self, queue: Queue, limit: int, attempts_below: int | None = None
+    ) -> Picked:
         """Lease the due rows whose turn it is; the lease is committed when this returns."""
         served = self._served.get(queue, UUID(int=0))
-        return await self._claim(CLAIM_DUE, queue, limit=limit, served=served)
+        return await self._claim(CLAIM_DUE, queue, limit=limit, served=served, below=attempts_below)
 
-    async def claim_named(self, queue: Queue, ids: Sequence[UUID]) -> Picked:
+    async def claim_named(
+        self, queue: Queue, ids: Sequence[UUID], attempts_below: int | None = None
+    ) -> Picked:
         """Lease those of the named rows that are there, due and free."""
-        return await self._claim(CLAIM_NAMED, queue, ids=list(ids))
+        return await self._claim(CLAIM_NAMED, queue, ids=list(ids), below=attempts_below)
 
     async def _claim(self, statement: Any, queue: Queue, **parameters: Any) -> Picked:
         lease = {"queue": queue.value, "lease_id": new_id(), "lease": self._lease}
@@ -155,7 +167,11 @@ class QueueRows:
         self._database.waker.wake(claim.queue)
 
     async def retry(self, claim: Claim, delay: timedelta) -> None:
-        await self._write(_RETRY, delay=delay, **_mine(claim))
+        await self._write(_RETRY, counts=1, delay=delay, **_mine(claim))
+        self._database.waker.wake(claim.queue)
+
+    async def set_aside(self, claim: Claim, delay: timedelta) -> None:
+        await self._write(_RETRY, counts=0, delay=delay, **_mine(claim))
         self._database.waker.wake(claim.queue)
 
     async def dead_letter(

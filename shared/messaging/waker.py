@@ -104,6 +104,8 @@ class PostgresWaker:
     def _on_notification(
         self, connection: asyncpg.Connection, pid: int, channel: str, payload: object
     ) -> None:
+        if connection.is_closed():  # the next one rouses everybody
+            return
         ours = pid == connection.get_server_pid()  # `wake` has already roused this process
         if not ours and payload in Queue.__members__.values():
             self._rouse(Queue(str(payload)))

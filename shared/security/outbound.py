@@ -132,12 +132,19 @@ def open_client(
     base_url: str = "",
     headers: Mapping[str, str] | None = None,
 ) -> httpx2.AsyncClient:
-    """A client on a safe transport: no redirects, nothing from the environment."""
-    return httpx2.AsyncClient(
-        transport=safe_transport(allow_hosts),
-        base_url=base_url,
-        headers=dict(headers or {}),
-        timeout=timeout.total_seconds(),
-        follow_redirects=False,
-        trust_env=False,
-    )
+    """A client on a safe transport: no redirects, nothing from the environment.
+
+    Raises:
+        AddressRefused: ``base_url`` is none.
+    """
+    try:
+        return httpx2.AsyncClient(
+            transport=safe_transport(allow_hosts),
+            base_url=base_url,
+            headers=dict(headers or {}),
+            timeout=timeout.total_seconds(),
+            follow_redirects=False,
+            trust_env=False,
+        )
+    except httpx2.InvalidURL as error:
+        raise AddressRefused("this is no address") from error

@@ -1,12 +1,11 @@
 """Signatures of what comes in."""
 
-import hashlib
 import hmac
 
 
 def hmac_sha512(secret: str, body: bytes) -> str:
     """Lower-case hex, as WAHA puts it into ``X-Webhook-Hmac`` (over the raw body alone)."""
-    return hmac.new(secret.encode(), body, hashlib.sha512).hexdigest()
+    return hmac.digest(secret.encode(), body, "sha512").hex()
 
 
 def hmac_sha512_matches(secret: str, body: bytes, signature: str | None) -> bool:

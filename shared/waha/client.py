@@ -4,6 +4,7 @@ Engines differ in the shape of their answers; what is missing reads as ``None``.
 a database transaction is open.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +22,9 @@ _PAGE = 100
 _MOST_PAGES = 20
 _LARGEST_ANSWER = 16 * 1024 * 1024
 _LARGEST_FILE = 32 * 1024 * 1024
+_LONGEST_CALL = timedelta(seconds=30)
+"""For a whole answer: the client's own limit is for each wait, and a server that sends a byte now
+and then would keep a call alive for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,15 @@ class WahaClient:
         WahaUnauthorized: the key is not accepted.
     """
 
-    def __init__(self, client: httpx2.AsyncClient, session: str) -> None:
+    def __init__(
+        self,
+        client: httpx2.AsyncClient,
+        session: str,
+        *,
+        longest_call: timedelta = _LONGEST_CALL,
+    ) -> None:
         self._client = client
+        self._longest_call = longest_call.total_seconds()
         self.session = session
         self._session = quote(session, safe="")
 
@@ -203,10 +214,10 @@ class WahaClient:
     ) -> bytes:
         request = self._client.stream(method, path, params=query, headers=headers, json=json)
         try:
-            async with request as answer:
+            async with asyncio.timeout(self._longest_call), request as answer:
                 _refuse_unless_ok(answer.status_code)
                 return await read_at_most(answer, limit)
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, TimeoutError) as error:
             raise WahaUnavailable(f"WAHA: {type(error).__name__}") from error
 
 

@@ -104,12 +104,15 @@ class MemoryTaskQueue:
         self._lease = lease
         self._served = UUID(int=0)
 
-    async def claim(self, queue: Queue, limit: int, *, wait: timedelta) -> Sequence[Claim]:
+    async def claim(
+        self, queue: Queue, limit: int, *, wait: timedelta, attempts_below: int | None = None
+    ) -> Sequence[Claim]:
         loop = asyncio.get_running_loop()
         end = loop.time() + wait.total_seconds()
         while True:
             self.store.changed.clear()
-            claims = [self._take(row) for row in self._fair(queue)[:limit]]
+            due = [row for row in self._fair(queue) if _has_below(row, attempts_below)]
+            claims = [self._take(row) for row in due[:limit]]
             left = end - loop.time()
             if claims or left <= 0:
                 return claims
@@ -175,8 +178,12 @@ class MemoryTaskQueue:
 
     async def retry(self, claim: Claim, *, delay: timedelta) -> None:
         if row := self._mine(claim):
-            row.lease_id, row.lease_until = None, None
             row.attempts += 1
+        await self.set_aside(claim, delay=delay)
+
+    async def set_aside(self, claim: Claim, *, delay: timedelta) -> None:
+        if row := self._mine(claim):
+            row.lease_id, row.lease_until = None, None
             row.available_at = max(row.available_at, self.store.now() + delay)
             self.store.changed.set()
 
@@ -196,6 +203,10 @@ class MemoryTaskQueue:
     def _mine(self, claim: Claim) -> MemoryRow | None:
         row = self.store.rows.get(claim.id)
         return row if row is not None and row.lease_id == claim.lease_id else None
+
+
+def _has_below(row: MemoryRow, attempts: int | None) -> bool:
+    return attempts is None or row.attempts + (row.lease_id is not None) < attempts
 
 
 def _key(task: Task) -> tuple[Any, ...]:

@@ -34,8 +34,12 @@ class OneRound:
         self._inner, self._stop = inner, stop
         self.claims: list[Claim] = []
 
-    async def claim(self, queue: Queue, limit: int, *, wait: timedelta) -> Sequence[Claim]:
-        claims = await self._inner.claim(queue, limit, wait=timedelta(0))
+    async def claim(
+        self, queue: Queue, limit: int, *, wait: timedelta, attempts_below: int | None = None
+    ) -> Sequence[Claim]:
+        claims = await self._inner.claim(
+            queue, limit, wait=timedelta(0), attempts_below=attempts_below
+        )
         self.claims.extend(claims)
         if not claims:
             self._stop.set()

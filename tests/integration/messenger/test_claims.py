@@ -144,6 +144,18 @@ async def test_after_an_hour_a_bubble_is_too_old(desk: Desk) -> None:
     assert await desk.queued() == []
 
 
+async def test_the_claim_itself_refuses_what_is_too_old(desk: Desk) -> None:
+    """Whatever the messenger knew of it before."""
+    send = await rows.a_send(desk.db, desk.conversation)
+    await desk.db.jump(3601)
+
+    (claimed,) = await desk.db.fetch("SELECT * FROM claim_send($1)", send)
+
+    assert claimed["outcome"] == "failed"
+    row = await desk.send(send)
+    assert (row["state"], row["error_code"], row["claim_no"]) == ("failed", "too_old", 0)
+
+
 async def test_an_old_bubble_that_somebody_released_is_sent(desk: Desk) -> None:
     send = await rows.a_send(desk.db, desk.conversation, released_by="staff:ani")
     await desk.db.jump(3601)

@@ -1,7 +1,9 @@
 """When nobody knows whether a message left: echo, read-back, or a person; no blind repeat."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -275,3 +277,36 @@ async def test_an_echo_may_come_before_the_answer(desk: Desk) -> None:
     row = await desk.send(send)
     assert row["state"] == "sent"
     assert row["native_id"] == desk.waha.sent[CUSTOMER][0].native_id
+
+
+async def test_a_claim_whose_commit_is_unclear_is_taken_back_by_its_holder_alone(
+    desk: Desk,
+) -> None:
+    send_id = await rows.a_send(desk.db, desk.conversation)
+    claim = await desk.claim()
+    sends = SqlSends(desk.database)
+    send = await sends.load(desk.conversation.tenant_id, send_id)
+    assert send is not None
+    assert (await sends.claim(claim, send)).number == 1
+
+    await sends.take_back(replace(claim, lease_id=uuid4()), send)  # another's row by now
+    assert await desk.states(send_id) == ["sending"]
+
+    await sends.take_back(claim, send)
+    row = await desk.send(send_id)
+    assert (row["state"], row["claim_no"]) == ("pending", 1)
+    await sends.take_back(claim, send)
+    assert await desk.states(send_id) == ["pending"]
+
+
+@pytest.mark.parametrize("state", ["unknown", "sent", "failed"])
+async def test_what_is_more_than_claimed_is_not_taken_back(desk: Desk, state: str) -> None:
+    send_id = await rows.a_send(desk.db, desk.conversation)
+    claim = await desk.claim()
+    sends = SqlSends(desk.database)
+    send = await sends.load(desk.conversation.tenant_id, send_id)
+    assert send is not None
+    await sending(desk, send_id, state=state)
+
+    await sends.take_back(claim, send)
+    assert await desk.states(send_id) == [state]

@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 from pydantic import SecretStr
@@ -49,7 +50,12 @@ from gateway.infrastructure.persistence.webhook_endpoints import SqlEndpointSour
 from gateway.seeding import seeding
 from shared.cache.open import open_cache
 from shared.cache.port import Cache
-from shared.config.settings import HttpSettings, ObservabilitySettings, PlatformSettings
+from shared.config.settings import (
+    DatabaseSettings,
+    HttpSettings,
+    ObservabilitySettings,
+    PlatformSettings,
+)
 from shared.inbox import InboxWriter
 from shared.kernel.clock import utc_now
 from shared.messaging.waker import open_waker
@@ -58,6 +64,9 @@ from shared.persistence.database import Database, connection, open_database
 from shared.security.crypto import KeyRing
 from shared.security.outbound import open_client
 from shared.waha.client import WahaClient
+
+_PATIENCE = timedelta(milliseconds=250)
+"""Longest wait for a free connection: whoever asks over HTTP rather tries again than waits."""
 
 
 class SettingMissing(Exception):
@@ -105,13 +114,26 @@ async def build(settings: PlatformSettings, stopping: asyncio.Event) -> AsyncIte
     pepper = _required(settings.security.api_key_pepper, "API_KEY_PEPPER")
     async with (
         open_waker(settings.database) as waker,
-        open_database(settings.database, waker) as database,
+        open_database(_impatient(settings.database), waker) as database,
+        open_database(_of_webhooks(settings.database)) as endpoints,
         open_cache(settings.cache) as cache,
         InboxWriter(database) as inbox,
     ):
-        container = _assemble(settings, keys, pepper, stopping, database, cache, inbox)
+        access = WebhookAccess(SqlEndpointSource(endpoints, keys))
+        container = _assemble(settings, keys, pepper, stopping, database, cache, inbox, access)
         async with seeding(_default_channel(settings, container)):
             yield container
+
+
+def _impatient(settings: DatabaseSettings) -> DatabaseSettings:
+    wait = min(_PATIENCE, settings.database_pool_timeout_seconds)
+    return settings.model_copy(update={"database_pool_timeout_seconds": wait})
+
+
+def _of_webhooks(settings: DatabaseSettings) -> DatabaseSettings:
+    """Connections of their own: what the API's slow requests hold, webhooks must not wait for."""
+    few = {"database_pool_size": 1, "database_max_overflow": 1}
+    return _impatient(settings).model_copy(update=few)
 
 
 def _assemble(
@@ -122,6 +144,7 @@ def _assemble(
     database: Database,
     cache: Cache,
     inbox: InboxWriter,
+    webhook_access: WebhookAccess,
 ) -> Container:
     uow = partial(SqlUnitOfWork, database)
     addresses = _addresses(settings.http)
@@ -135,7 +158,7 @@ def _assemble(
         stopping=stopping,
         cache=cache,
         inbox=inbox,
-        webhook_access=WebhookAccess(SqlEndpointSource(database, keys)),
+        webhook_access=webhook_access,
         authentication=Authentication(key_store, pepper),
         idempotency=SqlIdempotencyStore(database, TenantCiphers(database, keys)),
         readiness=_readiness(settings.observability, database, cache),

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any
 
 import uvicorn
@@ -14,6 +14,7 @@ from gateway.interface import errors, openapi
 from gateway.interface.controllers.crm import webhook_controller
 from gateway.interface.http.context import RequestContext
 from gateway.interface.http.limits import RequestLimits
+from gateway.interface.http.protocol import BoundedHttp
 from gateway.interface.pages import VendoredFiles
 from gateway.interface.routes.api import api_router
 from shared.config.settings import PlatformSettings
@@ -64,9 +65,9 @@ class _Doors:
         self._webhook = webhook
         self._api = api
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         is_webhook = scope["type"] == "http" and scope["path"].startswith(webhook_controller.PREFIX)
-        await (self._webhook if is_webhook else self._api)(scope, receive, send)
+        return (self._webhook if is_webhook else self._api)(scope, receive, send)
 
 
 class _Server(uvicorn.Server):
@@ -99,6 +100,8 @@ async def serve(settings: PlatformSettings, stop: asyncio.Event) -> None:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                http=BoundedHttp,
+                ws="none",
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
         )

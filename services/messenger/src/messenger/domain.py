@@ -154,6 +154,17 @@ class SendCancelled(SendEvent):
     name: ClassVar[str] = "send.cancelled"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChannelStateChanged(DomainEvent):
+    """A number lost its connection, or has it again; the commerce agent tells it the same way when
+    WAHA says so first."""
+
+    name: ClassVar[str] = "channel.state_changed"
+
+    channel_id: UUID
+    state: str
+
+
 EVENTS: Mapping[SendState, type[SendEvent]] = {
     SendState.SENT: SendSent,
     SendState.FAILED: SendFailed,

@@ -333,6 +333,33 @@ async def test_a_retry_counts_an_attempt_and_waits(bench: Bench) -> None:
     assert (await bench.claim_one()).attempts == 1
 
 
+async def test_rows_with_as_many_attempts_are_passed_over_when_asked(bench: Bench) -> None:
+    """Also where it is the dead holder of their lease that makes it as many."""
+    await bench.put(a_task("failed"), a_task("orphaned"), a_task("fresh"))
+    for claim in await bench.claim_all(3):
+        if claim.key == "failed":
+            await bench.queue.retry(claim, delay=timedelta(0))
+        elif claim.key == "fresh":
+            await bench.queue.release(claim)
+    await bench.jump(31)
+
+    few = await bench.queue.claim(Queue.CRM_TASKS, 3, wait=timedelta(seconds=1), attempts_below=1)
+
+    assert [claim.key for claim in few] == ["fresh"]
+    assert sorted(claim.key for claim in await bench.claim_all(2)) == ["failed", "orphaned"]
+
+
+async def test_a_row_set_aside_waits_and_its_attempts_stay_counted(bench: Bench) -> None:
+    await bench.put(a_task())
+    await bench.queue.retry(await bench.claim_one(), delay=timedelta(0))
+    await bench.queue.set_aside(await bench.claim_one(), delay=timedelta(seconds=60))
+    assert await bench.nothing_to_claim()
+
+    await bench.jump(61)
+
+    assert (await bench.claim_one()).attempts == 1
+
+
 async def test_a_postponed_row_to_which_work_was_added_is_due_as_that_said(bench: Bench) -> None:
     await bench.put(a_task())
     claim = await bench.claim_one()

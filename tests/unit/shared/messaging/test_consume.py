@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
-from sqlalchemy.exc import DBAPIError
 
 from shared.config.settings import QueueSettings
 from shared.kernel.errors import Conflict, TooMany, Unavailable
@@ -25,6 +24,7 @@ from shared.messaging.port import (
     Route,
     Task,
 )
+from shared.persistence.database import Contended
 from shared.persistence.unit_of_work import Transaction
 from tests.support.memory_queue import MemoryRow, MemoryStore, MemoryTaskQueue
 
@@ -125,6 +125,36 @@ async def test_work_is_handled_and_gone(shop: Shop) -> None:
         await shop.until(lambda: not shop.store.rows)
 
     assert [(claim.key, claim.payload) for claim in shop.seen] == [("a", {"cup": 1}), ("b", {})]
+    assert shop.letters == []
+
+
+async def test_last_tries_run_one_at_a_time_beside_all_other_work(shop: Shop) -> None:
+    """Whoever kills the process on its last try must not have another's last try with it."""
+    for key, attempts in (("a", 2), ("b", 2), ("c", 2), ("d", 1), ("e", 0)):
+        shop.put(key)
+        next(row for row in shop.store.rows.values() if row.task.key == key).attempts = attempts
+    in_hand: set[str] = set()
+    together: list[set[str]] = []
+    gate = asyncio.Event()
+
+    async def handle(claim: Claim) -> None:
+        in_hand.add(claim.key)
+        together.append({key for key in in_hand if key in "abc"})
+        await gate.wait()
+        in_hand.discard(claim.key)
+        shop.store.finish(claim)
+
+    settings = QUICK.model_copy(update={"worker_concurrency": 5})
+    async with shop.open(brew(handle), settings):
+        await shop.until(lambda: len(in_hand) == 3)
+        assert in_hand >= {"d", "e"}
+        gate.set()
+        async with asyncio.timeout(10):
+            while shop.store.rows:
+                shop.store.ahead += timedelta(seconds=1)
+                await asyncio.sleep(0.005)
+
+    assert max(map(len, together)) == 1
     assert shop.letters == []
 
 
@@ -293,14 +323,9 @@ async def test_a_handler_that_takes_too_long_is_cancelled_and_counted(shop: Shop
     assert shop.row().lease_id is None
 
 
-class _Deadlock(Exception):
-    sqlstate = "40P01"
-
-
 async def test_a_transaction_that_lost_a_race_is_done_again_at_once(shop: Shop) -> None:
-    lost = DBAPIError("UPDATE", {}, _Deadlock())
     shop.put()
-    async with shop.open(brew(shop.handler(lost, lost))):
+    async with shop.open(brew(shop.handler(Contended(), Contended()))):
         await shop.until(lambda: not shop.store.rows)
 
     assert [claim.attempts for claim in shop.seen] == [0, 0, 0]

@@ -2,6 +2,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+from aio_pika import DeliveryMode
 
 from shared.config.settings import QueueSettings
 from shared.kernel.ids import TenantId, new_id
@@ -35,8 +36,10 @@ def test_each_work_queue_has_one_dead_letter_queue_and_five_rungs() -> None:
 def test_a_hint_says_version_kind_tenant_and_id() -> None:
     tenant, row = TenantId(new_id()), new_id()
 
-    body = Hint("send", tenant, row).message().body
+    message = Hint("send", tenant, row).message()
+    body = message.body
 
+    assert message.delivery_mode is DeliveryMode.PERSISTENT, "else a confirm is worth nothing"
     assert orjson.loads(body) == {"v": 1, "kind": "send", "tenant_id": str(tenant), "id": str(row)}
     assert row_id(body) == row
 

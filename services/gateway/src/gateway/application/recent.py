@@ -42,6 +42,10 @@ class Recent(Generic[K, V]):
 
     async def get(self, key: K) -> V:
         """What was read within the last ``ttl``."""
+        entry = self._entries.get(key)
+        if entry is not None and self._now() - entry.read_at < self._ttl:
+            self._entries.move_to_end(key)
+            return entry.value  # type: ignore[return-value] # read at least once by now
         return await self._not_older_than(self._ttl, key)
 
     async def get_newer(self, key: K, than: timedelta) -> V:

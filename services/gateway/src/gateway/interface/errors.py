@@ -52,6 +52,9 @@ _CODES = {
     415: "unsupported_media_type",
 }
 _RETRY_AFTER = timedelta(seconds=1)
+_MOST_ERRORS = 100
+"""Wrong fields that are named; the detail counts them all."""
+_LONGEST_NAME = 100
 
 Refusal: TypeAlias = DomainError | HTTPException | RequestValidationError
 
@@ -125,9 +128,14 @@ def of_http(error: HTTPException) -> Problem:
 
 def of_validation(error: RequestValidationError) -> Problem:
     """Which fields are wrong; what was sent in them is not repeated."""
-    errors = [_field(problem) for problem in error.errors()]
-    count = f"{len(errors)} fields are" if len(errors) > 1 else "1 field is"
-    return Problem(status=422, code="validation_failed", detail=f"{count} not valid", errors=errors)
+    wrong = error.errors()
+    count = f"{len(wrong)} fields are" if len(wrong) > 1 else "1 field is"
+    return Problem(
+        status=422,
+        code="validation_failed",
+        detail=f"{count} not valid",
+        errors=[_field(problem) for problem in wrong[:_MOST_ERRORS]],
+    )
 
 
 def internal() -> Problem:
@@ -182,7 +190,7 @@ def _field(problem: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _escaped(part: str) -> str:
-    return part.replace("~", "~0").replace("/", "~1")
+    return part[:_LONGEST_NAME].replace("~", "~0").replace("/", "~1")
 
 
 def _plain(value: Any) -> Any:

@@ -81,6 +81,13 @@ class Sends(Protocol):
         """Ask ``claim_send``, alone in its transaction unless it ended the bubble."""
         ...
 
+    async def take_back(self, claim: Claim, send: Outgoing) -> None:
+        """Undo a claim that ``claim`` may have been answered after all, and that no call follows.
+
+        Nothing happens where it was not made, or where the queue row is no longer ours.
+        """
+        ...
+
     async def finish(self, claim: Claim) -> None:
         """Delete the queue row of a bubble that is ended or gone."""
         ...

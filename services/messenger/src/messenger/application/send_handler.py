@@ -28,6 +28,7 @@ log = structlog.get_logger()
 
 _NOW = timedelta(0)
 _BLOCKED = timedelta(seconds=1)
+_AGAIN = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,11 @@ class SendHandler:
             except NotSent as error:
                 await self._hold(send, error)
         claimed_at = self.monotonic()
-        answer = await self.sends.claim(claim, send)
+        try:
+            answer = await self.sends.claim(claim, send)
+        except Unavailable:
+            await self._take_back(claim, send)
+            raise
         if answer.outcome == ClaimOutcome.BLOCKED:
             raise Postpone(_BLOCKED)
         if answer.outcome != ClaimOutcome.CLAIMED:
@@ -89,6 +94,18 @@ class SendHandler:
             await self._not_sent(send, answer.number, NotSent("the claim grew old"), _NOW)
             return
         await self._call(claim, send, channel, answer.number, reserved_id)
+
+    async def _take_back(self, claim: Claim, send: Outgoing) -> None:
+        """Whether the claim was committed nobody knows, but we know that no call follows it: left
+        as it is, the bubble would be taken for one that may have been sent."""
+        ends = self.monotonic() + self.windows.call.total_seconds()
+        while True:
+            try:
+                return await self.sends.take_back(claim, send)
+            except Unavailable:
+                if self.monotonic() >= ends:
+                    raise
+            await self.sleep(_AGAIN.total_seconds())
 
     async def _approach(self, send: Outgoing, channel: Channel) -> str | None:
         """Everything a person would do before the message appears."""

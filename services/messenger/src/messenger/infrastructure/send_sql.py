@@ -90,6 +90,19 @@ PUT_BACK = text(
     """
 )
 
+LOCK = text("SELECT FROM sends WHERE tenant_id = :tenant AND id = :send FOR UPDATE")
+"""Waits for a commit that nobody waits for any more."""
+
+TAKE_BACK = text(
+    """
+    UPDATE sends s SET state = 'pending', slot_at = NULL
+    WHERE s.tenant_id = :tenant AND s.id = :send AND s.claim_no = :number AND s.state = 'sending'
+      AND EXISTS (SELECT FROM queue_messages q WHERE q.tenant_id = s.tenant_id
+                  AND q.id = :task AND q.lease_id = :lease)
+    """
+)
+"""While the row's lease is ours, nobody else can have made this claim."""
+
 OTHER_IDS = text(
     """
     SELECT unnest(ARRAY[native_id, echoed_id, reserved_id]) AS id FROM sends

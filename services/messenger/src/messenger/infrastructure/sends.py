@@ -6,10 +6,18 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from messenger.domain import EVENTS, Claimed, ClaimOutcome, Outgoing, SendState
+from messenger.domain import (
+    EVENTS,
+    ChannelStateChanged,
+    Claimed,
+    ClaimOutcome,
+    Outgoing,
+    SendState,
+)
 from messenger.infrastructure import send_sql as sql
 from shared.kernel.ids import ChannelId, ConversationId, SendId, TenantId
 from shared.messaging.port import Claim, Postpone, Queue, Task
+from shared.persistence.contention import retried
 from shared.persistence.database import Database, database_now
 from shared.persistence.unit_of_work import Transaction
 from shared.waha.send import SendUnknown
@@ -20,7 +28,11 @@ _STATES = frozenset({"starting", "scan_qr_code", "working", "failed", "stopped"}
 
 @dataclass(frozen=True, slots=True)
 class SqlSends:
-    """`Sends` over the runtime role's database."""
+    """`Sends` over the runtime role's database.
+
+    What follows a call is done again where another transaction was in the way: beginning the whole
+    handling anew would find a bubble whose call is unclear.
+    """
 
     database: Database
 
@@ -60,6 +72,13 @@ class SqlSends:
             await tx.commit()
         return answer
 
+    async def take_back(self, claim: Claim, send: Outgoing) -> None:
+        values = {"number": send.claim_no + 1, "task": claim.id, "lease": claim.lease_id}
+        async with Transaction(self.database, send.tenant_id) as tx:
+            await tx.connection.execute(sql.LOCK, _key(send))
+            await tx.connection.execute(sql.TAKE_BACK, _key(send) | values)
+            await tx.commit()
+
     async def finish(self, claim: Claim) -> None:
         async with Transaction(self.database, claim.tenant_id) as tx:
             await tx.finish(claim)
@@ -83,36 +102,49 @@ class SqlSends:
             "error_code": error_code,
             "error_detail": error_detail,
         }
-        async with Transaction(self.database, send.tenant_id) as tx:
-            at = (await tx.connection.execute(sql.END, _key(send) | values)).scalar_one_or_none()
-            if at is None:
-                return False
-            _record(tx, send, state, at, error_code)
-            # whatever became of the lease: the bubble is ended, and its row says nothing else
-            await tx.finish(claim)
-            await tx.commit()
-        return True
+
+        async def unit() -> bool:
+            async with Transaction(self.database, send.tenant_id) as tx:
+                answer = await tx.connection.execute(sql.END, _key(send) | values)
+                at = answer.scalar_one_or_none()
+                if at is None:
+                    return False
+                _record(tx, send, state, at, error_code)
+                # whatever became of the lease: the bubble is ended, and its row says nothing else
+                await tx.finish(claim)
+                await tx.commit()
+            return True
+
+        return await retried(unit)
 
     async def mark_unknown(self, send: Outgoing, number: int, error_detail: str) -> bool:
         values = {"number": number, "detail": error_detail}
-        async with Transaction(self.database, send.tenant_id) as tx:
-            answer = await tx.connection.execute(sql.MARK_UNKNOWN, _key(send) | values)
-            at = answer.scalar_one_or_none()
-            if at is None:
-                return False
-            _record(tx, send, SendState.UNKNOWN, at)
-            await tx.commit()
-        return True
+
+        async def unit() -> bool:
+            async with Transaction(self.database, send.tenant_id) as tx:
+                answer = await tx.connection.execute(sql.MARK_UNKNOWN, _key(send) | values)
+                at = answer.scalar_one_or_none()
+                if at is None:
+                    return False
+                _record(tx, send, SendState.UNKNOWN, at)
+                await tx.commit()
+            return True
+
+        return await retried(unit)
 
     async def put_back(
         self, send: Outgoing, number: int, error_code: str, *, resend: bool = False
     ) -> bool:
         values = {"number": number, "error_code": error_code, "resend": resend}
-        async with Transaction(self.database, send.tenant_id) as tx:
-            answer = await tx.connection.execute(sql.PUT_BACK, _key(send) | values)
-            done = answer.scalar_one_or_none() is not None
-            await tx.commit()
-        return done
+
+        async def unit() -> bool:
+            async with Transaction(self.database, send.tenant_id) as tx:
+                answer = await tx.connection.execute(sql.PUT_BACK, _key(send) | values)
+                done = answer.scalar_one_or_none() is not None
+                await tx.commit()
+            return done
+
+        return await retried(unit)
 
     async def other_native_ids(self, send: Outgoing) -> set[str]:
         async with Transaction(self.database, send.tenant_id) as tx:
@@ -126,12 +158,22 @@ class SqlSends:
         values = {"tenant": send.tenant_id, "channel": send.channel_id, "state": kept}
         async with Transaction(self.database, send.tenant_id) as tx:
             changed = (await tx.connection.execute(sql.REPORT, values)).scalar_one_or_none()
-            if changed is not None and kept == "working":
+            if changed is None:
+                return False
+            tx.record(
+                ChannelStateChanged(
+                    tenant_id=send.tenant_id,
+                    occurred_at=await database_now(tx.connection),
+                    channel_id=send.channel_id,
+                    state=kept,
+                )
+            )
+            if kept == "working":
                 await tx.enqueue(
                     Task(queue=Queue.CRM_TASKS, kind="channel.repair", key=str(send.channel_id))
                 )
             await tx.commit()
-        return changed is not None
+        return True
 
 
 async def give_up(tx: Transaction, claim: Claim, code: str) -> None:

@@ -12,11 +12,12 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from gateway.application.ports.idempotency import Answer, Attempt, IdempotencyStore
+from gateway.application.ports.idempotency import Answer, Attempt, IdempotencyStore, OutcomeUnknown
 from gateway.crm.dependencies import container_of
 from gateway.domain.entities.api_key import Caller
 from gateway.interface import errors
 from shared.kernel.errors import DomainError
+from shared.persistence.database import CommitUnclear
 
 Handler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -72,6 +73,8 @@ async def _once(
         )
     try:
         response = await _settled(request, handle)
+    except CommitUnclear as error:  # the key stays taken, or the next try might do it twice
+        raise OutcomeUnknown from error
     except Exception:
         await store.forget(attempt)
         raise
@@ -86,6 +89,8 @@ async def _settled(request: Request, handle: Handler) -> Response:
     """A refusal is an answer like any other: the second request gets the same."""
     try:
         return await handle(request)
+    except CommitUnclear:
+        raise
     except (DomainError, HTTPException, RequestValidationError) as error:
         return errors.response(errors.of_any(error, request.scope), request.scope)
 

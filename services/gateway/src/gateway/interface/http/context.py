@@ -1,16 +1,19 @@
 """What surrounds every request: an id, one log line, metrics, safe headers, no naked failure."""
 
+import logging
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
 from time import perf_counter
 
 import structlog
 from prometheus_client import Counter, Histogram
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.interface import errors
-from shared.kernel.ids import new_id
+from shared.observability.logging import REQUEST_ID
 
 log = structlog.get_logger()
 
@@ -26,13 +29,13 @@ _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET = frozenset({"/health", "/ready", "/metrics", "/static"})
 _SAFE_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "cache-control": "no-store",
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cache-control": b"no-store",
 }
 """A route that needs more says so itself; these fill in what it left open."""
 
@@ -55,46 +58,78 @@ class RequestContext:
         began = self._now()
         status, complete = 0, False
 
-        async def send_dressed(message: Message) -> None:
+        def send_dressed(message: Message) -> Awaitable[None]:
             nonlocal status, complete
-            complete = message["type"] == "http.response.body" and not message.get("more_body")
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(raw=message.setdefault("headers", []))
-                headers["x-request-id"] = request_id
-                for name, value in _SAFE_HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
+                headers = _dressed(message.get("headers", ()), request_id)
+                message = {**message, "headers": headers}
+            else:
+                complete = message["type"] == "http.response.body" and not message.get("more_body")
+            return send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, send_dressed)
-            except Exception as error:
-                log.error("http_request_failed", route=_route(scope), exc_info=error)
-                if status and not complete:
-                    raise  # half an answer has left: only closing the connection is honest
-                if not status:
-                    await errors.response(errors.internal(), scope)(scope, receive, send_dressed)
-            finally:
-                self._note(scope, status, self._now() - began)
+        named = REQUEST_ID.set(request_id)
+        try:
+            await self._app(scope, receive, send_dressed)
+        except Exception as error:
+            log.error("http_request_failed", route=_route(scope), exc_info=error)
+            if status and not complete:
+                raise  # half an answer has left: only closing the connection is honest
+            if not status:
+                await errors.response(errors.internal(), scope)(scope, receive, send_dressed)
+        finally:
+            self._note(scope, status, self._now() - began)
+            REQUEST_ID.reset(named)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        route = _route(scope)
-        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        REQUESTS.labels(method, route, status).inc()
-        SECONDS.labels(route).observe(seconds)
-        # hundreds of webhooks a second are counted; only what was refused is worth a line
-        routine = route in _QUIET or (route.startswith("/v1/crm/webhook/") and status == 200)
-        say = log.debug if routine else log.info
+        method, route = scope["method"], _route(scope)
+        meters = _meters(method if method in _METHODS else "OTHER", route, status)
+        meters.requests.inc()
+        meters.seconds.observe(seconds)
+        if meters.routine and not log.is_enabled_for(logging.DEBUG):
+            return
+        say = log.debug if meters.routine else log.info
         caller = scope["state"].get("caller")
         say(
             "http_request",
-            method=method,
+            method=meters.method,
             route=route,
             status=status,
             milliseconds=round(seconds * 1000, 1),
             key_id=str(caller.key_id) if caller else None,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Meters:
+    """Where requests of one kind are counted: finding the place costs more than counting."""
+
+    method: str
+    requests: Counter
+    seconds: Histogram
+    routine: bool
+    """Hundreds of webhooks a second are counted; only what was refused is worth a line."""
+
+
+@cache  # as many as the metrics' registry keeps itself
+def _meters(method: str, route: str, status: int) -> _Meters:
+    return _Meters(
+        method=method,
+        requests=REQUESTS.labels(method, route, status),
+        seconds=SECONDS.labels(route),
+        routine=route in _QUIET or (route.startswith("/v1/crm/webhook/") and status == 200),
+    )
+
+
+def _dressed(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    """The headers with the request's id, and with every safe one that they leave open."""
+    said = {name for name, _ in headers}
+    dressed = [*headers, (b"x-request-id", request_id.encode())]
+    if said.isdisjoint(_SAFE_HEADERS):
+        dressed += _SAFE_HEADERS.items()
+    else:
+        dressed += [pair for pair in _SAFE_HEADERS.items() if pair[0] not in said]
+    return dressed
 
 
 def _request_id(scope: Scope) -> str:
@@ -103,7 +138,7 @@ def _request_id(scope: Scope) -> str:
             given = str(value, "latin-1")
             if _SANE_ID.match(given):
                 return given
-    return new_id().hex
+    return os.urandom(16).hex()
 
 
 def _route(scope: Scope) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from types import TracebackType
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,6 +23,42 @@ class ContentTooLarge(HTTPException):
 class BodyTooSlow(HTTPException):
     def __init__(self) -> None:
         super().__init__(408, "the body did not arrive in time", {"connection": "close"})
+
+
+class Patience:
+    """``with Patience(seconds):`` is ``async with asyncio.timeout(seconds):`` for the hot route, at
+    a fifth of its price: it cannot be moved and makes no coroutines."""
+
+    __slots__ = ("_cancelling", "_over", "_seconds", "_task", "_timer")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._over = False
+        self._task, self._cancelling = task, task.cancelling()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._end)
+
+    def _end(self) -> None:
+        self._over = True
+        self._task.cancel()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Raises TimeoutError when the time was over before the block was."""
+        self._timer.cancel()
+        if (
+            self._over
+            and self._task.uncancel() <= self._cancelling
+            and isinstance(error, asyncio.CancelledError)
+        ):
+            raise TimeoutError from error
 
 
 class RequestLimits:

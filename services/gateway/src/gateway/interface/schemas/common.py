@@ -1,11 +1,11 @@
 """What all requests and answers have in common: money, pages, versions, and text one can keep."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Header, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from commerce_agent.application.queries.page import Page
 from commerce_agent.domain.services.optimistic_lock import ChangedMeanwhile
@@ -13,7 +13,11 @@ from shared.kernel.money import Money
 
 T = TypeVar("T")
 
-_ETAG = re.compile(r'"(\d{1,9})"\Z')
+_ETAG = re.compile(r'"(\d{1,9})"\Z', re.ASCII)
+_NOT_TEXT = re.compile("[\0\ud800-\udfff]")
+_MOST_VALUES = 10_000
+"""In one body; a product with a hundred variants has a third of that. Every value too much would
+get its own line in the refusal."""
 
 
 class RequestBody(BaseModel):
@@ -23,9 +27,12 @@ class RequestBody(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _holds_no_nul(cls, value: Any) -> Any:
-        if _holds_nul(value):
-            raise ValueError("text must not hold NUL")
+    def _can_be_kept(cls, value: Any) -> Any:
+        for count, part in enumerate(_values(value), start=1):
+            if count > _MOST_VALUES:
+                raise ValueError(f"a body holds at most {_MOST_VALUES} values")
+            if isinstance(part, str) and _NOT_TEXT.search(part):
+                raise ValueError("text must hold neither NUL nor half a surrogate pair")
         return value
 
     def changes(self) -> dict[str, Any]:
@@ -63,7 +70,18 @@ def page_of(page: Page[Any], schema: Callable[[Any], T]) -> PageOf[T]:
     return PageOf(data=[schema(row) for row in page.data], next_cursor=page.next_cursor)
 
 
-Limit = Annotated[int, Query(ge=1, le=200, description="Entries on a page.")]
+def _written_plainly(value: Any) -> Any:
+    """Python reads more as a whole number than anybody means: ``1_0``, ``5.0``, and with spaces."""
+    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]+", value):
+        raise ValueError("a whole number is written in digits")
+    return value
+
+
+Limit = Annotated[
+    int,
+    BeforeValidator(_written_plainly),
+    Query(ge=1, le=200, description="Entries on a page."),
+]
 Cursor = Annotated[
     str | None, Query(max_length=500, description="`next_cursor` of the page before.")
 ]
@@ -92,11 +110,14 @@ def expected_version(
     return int(match[1])
 
 
-def _holds_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any(_holds_nul(part) for pair in value.items() for part in pair)
-    if isinstance(value, list):
-        return any(map(_holds_nul, value))
-    return False
+def _values(value: Any) -> Iterator[Any]:
+    """All values of what JSON became, names of fields too; without recursion, however deep."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        if isinstance(part, dict):
+            waiting += part.keys()
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
