@@ -8,20 +8,31 @@ import pytest_asyncio
 
 from tests.support.fake_llm import FakeLlm
 from tests.support.fake_waha import FakeWaha
+from tests.support.postgres import PostgresForTests
 from tests.support.stack import Stack
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """Shared: tests make shops of their own and stop or kill nothing."""
-    async with Stack(tmp_path_factory.mktemp("stack")) as started:
+async def shared_stack(
+    tmp_path_factory: pytest.TempPathFactory, embedded_postgres: PostgresForTests
+) -> AsyncIterator[Stack]:
+    """One for all: tests make shops of their own and stop or kill nothing."""
+    folder = tmp_path_factory.mktemp("stack")
+    async with Stack(folder, postgres=embedded_postgres) as started:
         yield started
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def own_stack(tmp_path: Path) -> AsyncIterator[Stack]:
+async def stack(shared_stack: Stack) -> AsyncIterator[Stack]:
+    """The shared one, audited after each test for what the test did to it."""
+    yield shared_stack
+    await shared_stack.audit()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def own_stack(tmp_path: Path, embedded_postgres: PostgresForTests) -> AsyncIterator[Stack]:
     """This test's own, to kill parts of and to move the clock of."""
-    async with Stack(tmp_path) as started:
+    async with Stack(tmp_path, postgres=embedded_postgres) as started:
         yield started
 
 

@@ -59,6 +59,12 @@ def _pid(data_dir: Path, module: str) -> int:
     return pid
 
 
+def _assert_audited(data_dir: Path) -> None:
+    told = ai_platform("audit", "--data-dir", str(data_dir))
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "Every promise is kept" in told.stdout
+
+
 def _wait_for_ready(url: str, *, patience: float = 60.0) -> None:
     deadline = time.monotonic() + patience
     while True:
@@ -80,9 +86,10 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def platform(folder: Path) -> Iterator[Up]:
-    """A run that tests may look at and may not stop."""
+    """A run that tests may look at and may not stop; after them it has kept every promise."""
     with Up(folder / "shared") as up:
         yield up.ready()
+        _assert_audited(up.data_dir)
 
 
 def test_it_says_where_everything_is(platform: Up) -> None:
@@ -332,6 +339,7 @@ def test_what_crashes_is_started_again_and_said_so(folder: Path) -> None:
         facts = _facts(up.data_dir)
         products = f"{up.base_url}/v1/crm/tenants/{facts['tenant_id']}/products"
         assert _status(products, facts["api_key"]) == 200
+        _assert_audited(up.data_dir)
 
 
 def test_others_who_reach_the_server_get_no_demo_login(folder: Path) -> None:

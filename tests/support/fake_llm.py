@@ -160,6 +160,12 @@ class FakeLlm:
         await asyncio.gather(*self._open, return_exceptions=True)
         await self._server.wait_closed()
 
+    def begin_anew(self, rule: Rule = echo) -> None:
+        """Forget every request and what was scripted; the address stays."""
+        self.rule = rule
+        self.requests.clear()
+        self._steps.clear()
+
     @property
     def openai_url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"

@@ -15,7 +15,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -77,6 +77,18 @@ class Delay(Fault):
         object.__setattr__(self, "done", True)
 
 
+@dataclass(frozen=True)
+class Drip(Fault):
+    """The right answer, one byte per ``every`` seconds: no wait for a byte is ever long."""
+
+    every: float = 0.0
+
+    def __init__(self, every: float) -> None:
+        object.__setattr__(self, "every", every)
+        object.__setattr__(self, "delay", 0.0)
+        object.__setattr__(self, "done", True)
+
+
 @dataclass(frozen=True, kw_only=True)
 class WahaCall:
     """One line of the ledger."""
@@ -88,10 +100,20 @@ class WahaCall:
     json: Json
     at: float
     """Monotonic seconds."""
+    wall: float
+    """Seconds since the epoch, to compare with the database."""
 
     @property
     def chat(self) -> str | None:
         return self.json.get("chatId")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """How a call was answered, and when (monotonic seconds)."""
+
+    status: int
+    at: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +155,7 @@ class _Answer:
     status: int
     body: bytes
     content_type: str = "application/json"
+    drip: float = 0.0
 
 
 class _Broken(Exception):
@@ -144,8 +167,10 @@ class FakeWaha:
 
     def __init__(self, *, engine: Engine = "NOWEB", api_key: str = API_KEY) -> None:
         self.engine: Engine = engine
-        self.api_key = api_key
+        self.api_key = self._own_key = api_key
         self.calls: list[WahaCall] = []
+        self.answers: dict[int, Answered] = {}
+        """By the call's place in the ledger; of a call that got none there is none."""
         self.sent: defaultdict[str, list[Sent]] = defaultdict(list)
         self.sessions: dict[str, FakeSession] = defaultdict(FakeSession)
         """Any name is a working session until a test says otherwise."""
@@ -180,6 +205,18 @@ class FakeWaha:
         if self._echo is not None:
             await self._echo.client.aclose()
 
+    def begin_anew(self, *, engine: Engine | None = None) -> None:
+        """Forget everything that was sent, scripted or set; the address stays."""
+        self.engine = engine or self.engine
+        self.api_key = self._own_key
+        self.history_status = 200
+        for kept in (
+            self.calls, self.answers, self.sent, self.sessions, self.unknown_sessions, self.lids,
+            self.files, self.history, self.echoes, self._faults,
+        ):  # fmt: skip
+            kept.clear()  # type: ignore[attr-defined]
+        self._echo = None
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
@@ -188,6 +225,11 @@ class FakeWaha:
     def host(self) -> str:
         """As OUTBOUND_ALLOW_HOSTS wants it."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def address_pattern(self) -> str:
+        """What the base_url of a channel on this server matches, as PostgreSQL reads patterns."""
+        return f":{self.port}(/|$)"
 
     def client(self, api_key: str | None = None) -> httpx2.AsyncClient:
         """A plain client with address and key set; the caller closes it."""
@@ -258,11 +300,11 @@ class FakeWaha:
                 await writer.wait_closed()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        method, target, _ = head[0].split(" ", 2)
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        method, target, _ = lines[0].split(" ", 2)
         headers = {
             name.lower(): value.strip()
-            for name, _, value in (line.partition(":") for line in head[1:] if line)
+            for name, _, value in (line.partition(":") for line in lines[1:] if line)
         }
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         parts = urlsplit(target)
@@ -273,14 +315,22 @@ class FakeWaha:
             query={key: values[0] for key, values in parse_qs(parts.query).items()},
             json=json.loads(body) if body else {},
             at=time.monotonic(),
+            wall=time.time(),
         )
         answer = await self._answer(call, headers.get("x-api-key", ""))
-        writer.write(
+        self.answers[call.index] = Answered(status=answer.status, at=time.monotonic())
+        head = (
             f"HTTP/1.1 {answer.status} X\r\ncontent-type: {answer.content_type}\r\n"
             f"content-length: {len(answer.body)}\r\n\r\n".encode()
-            + answer.body
         )
-        await writer.drain()
+        if not answer.drip:
+            writer.write(head + answer.body)
+            await writer.drain()
+            return
+        for byte in head + answer.body:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(answer.drip)
 
     async def _answer(self, call: WahaCall, key: str) -> _Answer:
         async with self._changed:
@@ -298,6 +348,9 @@ class FakeWaha:
                 await asyncio.Event().wait()
             case Reset():
                 raise _Broken
+            case Drip():
+                assert answer is not None
+                return replace(answer, drip=fault.every)
         assert answer is not None
         return answer
 
@@ -339,8 +392,8 @@ class FakeWaha:
 
     def _needs_phone(self, call: WahaCall) -> _Answer | None:
         session = str(call.json.get("session", "default"))
-        status = self.sessions[session].status
-        if status == "WORKING" and session not in self.unknown_sessions:
+        status = None if session in self.unknown_sessions else self.sessions[session].status
+        if status == "WORKING":
             return None
         body = {
             "error": "Session status is not as expected. Try again later or restart the session",

@@ -101,6 +101,13 @@ def plain(url: str) -> str:
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
+class _ManyConnections(EmbeddedPostgres):
+    """A server that many stacks share, each with services that hold a few connections."""
+
+    def _options(self) -> list[str]:
+        return [*super()._options(), "-c", "max_connections=500"]
+
+
 class PostgresForTests:
     """A server on which databases are made. ``private`` forces one of our own, for tests that kill
     or restart it; ``embedded`` the wheel's binaries."""
@@ -115,9 +122,15 @@ class PostgresForTests:
             return
         self._folder = Path(tempfile.mkdtemp(prefix="aip-pg-"))
         bin_dir = None if embedded else installed_bin_dir()
-        self.server = EmbeddedPostgres(self._folder, bin_dir=bin_dir, durable=private)
+        self.server = _ManyConnections(self._folder, bin_dir=bin_dir, durable=private)
         self.server.start()
         self._admin = make_url(self.server.url(SUPERUSER, "postgres"))
+
+    @property
+    def folder(self) -> Path:
+        """Where a server of our own keeps its data."""
+        assert self._folder is not None, "a given server is not ours"
+        return self._folder
 
     async def __aenter__(self) -> Self:
         self._prefix = f"aip_{uuid4().hex[:10]}"
@@ -147,10 +160,14 @@ class PostgresForTests:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    async def database(self, *, migrated: bool = True) -> TestDatabase:
-        """A new database, a copy of the migrated template or an empty one."""
+    async def database(
+        self, *, migrated: bool = True, like: TestDatabase | None = None
+    ) -> TestDatabase:
+        """A new database: a copy of the migrated template, of ``like`` (which nobody may have
+        open), or an empty one."""
         name = f"{self._prefix}_{next(self._numbers)}"
-        return await self._create(name, template=self.template.name if migrated else None)
+        template = like or self.template
+        return await self._create(name, template=template.name if migrated else None)
 
     async def drop(self, database: TestDatabase) -> None:
         async with self._connection() as admin:

@@ -102,11 +102,36 @@ class RabbitForTests:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         _wait_for_amqp(self._port, self._node, self._folder / "node.log")
 
+    @property
+    def pid(self) -> int:
+        """The node's process."""
+        assert self._node is not None, "a given broker is not our child"
+        return self._node.pid
+
     def kill(self) -> None:
         """End it as a crash would."""
         if self._node is not None and self._node.poll() is None:
             os.killpg(self._node.pid, signal.SIGKILL)
             self._node.wait()
+
+    def control(self, expression: str) -> str:
+        """Let the node evaluate Erlang, as ``rabbitmqctl eval`` does."""
+        assert self._folder is not None, "a given broker is not ours to control"
+        if quick := shutil.which("erl_call"):  # a hundredth of the time
+            cookie = (self._folder / ".erlang.cookie").read_text()
+            argv = [quick, "-sname", self._name, "-c", cookie, "-e"]
+        else:
+            argv = [str(self._binary.with_name("rabbitmqctl")), "eval", expression]
+        done = subprocess.run(
+            argv,
+            input=f"{expression}\n",
+            env=self._environment(self._folder),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "{error" not in done.stdout, done.stdout
+        return done.stdout
 
     def _environment(self, folder: Path) -> dict[str, str]:
         plugins = folder / "enabled_plugins"

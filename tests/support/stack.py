@@ -6,19 +6,20 @@
         await waha.until(lambda: waha.texts(...))
         stack.kill("commerce-agent"); stack.start("commerce-agent")
 
-PostgreSQL and Valkey are the wheels' own. Waiting times are short by settings; nothing else differs
-from what a user runs.
+PostgreSQL and Valkey are the wheels' own; services are forked from a process that has imported them
+(`tests.support.fork_server`). Waiting times are short by settings; nothing else differs from what a
+user runs.
 """
 
 import asyncio
+import itertools
 import os
-import signal
+import random
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,26 +28,22 @@ from uuid import UUID, uuid4
 import httpx2
 from pydantic import SecretStr
 
-from ai_platform.embedded.child import spawn, stop
+from ai_platform.audit.rules import Bounds
 from gateway.application.services.api_key_service import ApiKeyService
 from gateway.infrastructure.persistence.api_keys import SqlApiKeyStore
 from shared.kernel.ids import TenantId, new_id
 from shared.persistence.database import open_database
 from shared.security.crypto import new_secret_key
+from tests.support.auditor import Auditor
 from tests.support.fake_llm import FakeLlm
 from tests.support.fake_waha import FakeWaha
-from tests.support.postgres import PostgresForTests
+from tests.support.fork_server import SERVICES, ForkedService, spawn
+from tests.support.postgres import PostgresForTests, TestDatabase
 from tests.support.redis import RedisForTests
 from tests.support.waha_webhooks import Engine, Webhook, Webhooks
 
 Json = dict[str, Any]
 
-SERVICES: Mapping[str, tuple[str, ...]] = {
-    "gateway": ("uvicorn", "gateway.main:app", "--no-access-log"),
-    "commerce-agent": ("commerce_agent.worker",),
-    "messenger": ("messenger.worker",),
-    "llm-worker": ("llm_worker.worker",),
-}
 QUICK = {
     "MESSAGE_BUFFER_INITIAL_DELAY": "0.3",
     "MESSAGE_BUFFER_MAX_DELAY": "3",
@@ -66,11 +63,20 @@ QUICK = {
 PATIENCE = 40.0
 
 
+_ports = itertools.cycle(random.SystemRandom().sample(range(10_000, 32_000), 22_000))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port below those that the kernel gives away by itself: it is still free when the service
+    that was killed on it starts again."""
+    for port in _ports:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("unreachable: the ports go round for ever")
 
 
 async def until(holds: Callable[[], Any], *, seconds: float = PATIENCE) -> Any:
@@ -89,7 +95,11 @@ async def until(holds: Callable[[], Any], *, seconds: float = PATIENCE) -> Any:
 
 
 class Stack:
-    """Servers and services. ``services`` are started on entry; others by `start`."""
+    """Servers and services. ``services`` are started on entry; others by `start`.
+
+    ``postgres`` is an open server on which the stack takes a database of its own; without it, it
+    starts a server. Redis is always its own.
+    """
 
     def __init__(
         self,
@@ -97,6 +107,7 @@ class Stack:
         *,
         services: tuple[str, ...] = ("gateway", "commerce-agent", "messenger"),
         settings: Mapping[str, str] | None = None,
+        postgres: PostgresForTests | None = None,
     ) -> None:
         self.folder = folder
         self.run_dir = folder / "run"
@@ -105,20 +116,22 @@ class Stack:
         self._services = services
         self._settings = {**QUICK, **(settings or {})}
         self._pepper = new_secret_key()
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, ForkedService] = {}
         self._redis = RedisForTests(private=True)
-        self._postgres = PostgresForTests(embedded=True)
+        self._postgres = postgres
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as entered:  # what is open when something fails is closed
-            await entered.enter_async_context(self._postgres)
             entered.enter_context(self._redis)
-            self.database = await self._postgres.database()
+            self.database = await entered.enter_async_context(self._a_database())
+            self.auditor = Auditor(self.database, logs=lambda: self.logs, bounds=self._bounds())
+            self.auditor.secret(self._pepper)
             self.http = await entered.enter_async_context(
                 httpx2.AsyncClient(base_url=self.base_url, timeout=30, trust_env=False)
             )
             self._environment = self._make_environment()
             self.operator_key = await self.api_key()
+            self.auditor.secret(self._environment["MASTER_KEY"], self.operator_key)
             entered.callback(self._stop_all)
             for service in self._services:
                 self.start(service)
@@ -132,40 +145,85 @@ class Stack:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._opened.aclose()
+        """Whatever the test was about, nothing may be broken at its end."""
+        try:
+            if error is None:
+                await self.audit()
+        finally:
+            await self._opened.aclose()
+
+    async def audit(self) -> None:
+        """No promise is broken, and where everything has come to rest nothing is left open."""
+        await self.auditor.assert_clean(settled=await self.auditor.is_at_rest())
+
+    def _bounds(self) -> Bounds:
+        """How long anything may take with these settings."""
+        lease = max(
+            float(self._settings["QUEUE_LEASE_SECONDS"]),
+            float(self._settings["CONVERSATION_LEASE_SECONDS"]),
+        )
+        return Bounds(
+            lease=timedelta(seconds=lease),
+            sweep=timedelta(seconds=float(self._settings["QUEUE_SWEEP_SECONDS"])),
+        )
+
+    @asynccontextmanager
+    async def _a_database(self) -> AsyncIterator[TestDatabase]:
+        if self._postgres is None:
+            async with PostgresForTests(embedded=True) as own:
+                yield await own.database()
+            return
+        made = await self._postgres.database()
+        try:
+            yield made
+        finally:
+            await self._postgres.drop(made)
 
     def _stop_all(self) -> None:
         for process in self._processes.values():
             process.terminate()
         for process in self._processes.values():
-            stop(process, signal.SIGTERM, patience=10)
+            process.stop(patience=10)
 
-    def start(self, service: str) -> None:
-        module, *arguments = SERVICES[service]
-        self._processes[service] = spawn(
-            [sys.executable, "-m", module, *arguments, *self._port_option(service)],
-            log=self.folder / f"{service}.log",
-            death_signal=signal.SIGKILL,
-            env=self._environment,
-        )
+    def start(self, service: str, *, patch: str | None = None) -> None:
+        """Start a service; ``patch`` plants something in it (`tests.support.fork_server`)."""
+        (self.run_dir / f"{service}.heartbeat").unlink(missing_ok=True)  # of one that was killed
+        log = self.folder / f"{service}.log"
+        self._processes[service] = spawn(service, self._environment, log, patch=patch)
 
-    def _port_option(self, service: str) -> tuple[str, ...]:
-        return ("--port", str(self.port)) if service == "gateway" else ()
+    def start_another(self, service: str) -> ForkedService:
+        """One more of a service that runs already; the caller stops it."""
+        return spawn(service, self._environment, self.folder / f"{service}.log")
+
+    def has_ended(self, service: str) -> bool:
+        return self._processes[service].poll() is not None
 
     def kill(self, service: str) -> None:
         """End it as the kernel would when memory is short."""
-        process = self._processes.pop(service)
-        process.kill()
-        process.wait()
+        self._processes.pop(service).kill()
+
+    def pause(self, service: str) -> None:
+        """Let it stand still, as a machine does that swaps; `resume` lets it go on."""
+        self._processes[service].pause()
+
+    def resume(self, service: str) -> None:
+        self._processes[service].resume()
+
+    def pid(self, service: str) -> int:
+        return self._processes[service].pid
+
+    def cpu_seconds(self, service: str) -> float:
+        """What this process has worked so far, by the kernel's count."""
+        stat = Path(f"/proc/{self._processes[service].pid}/stat").read_text()
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def kill_redis(self) -> None:
         self._redis.kill()
 
     def stop(self, service: str) -> int:
         """Ask it to end; returns its exit code."""
-        process = self._processes.pop(service)
-        process.send_signal(signal.SIGTERM)
-        return process.wait(30)
+        return self._processes.pop(service).stop()
 
     async def ready(self) -> None:
         """Wait until every started service says that it works."""
@@ -186,6 +244,11 @@ class Stack:
     def log(self, service: str) -> str:
         path = self.folder / f"{service}.log"
         return path.read_text(errors="replace") if path.exists() else ""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What every service of this stack is started with."""
+        return self._environment
 
     @property
     def logs(self) -> str:
@@ -240,8 +303,9 @@ class Stack:
     ) -> "Shop":
         """A tenant with one channel: on ``waha``, or a simulated one; its model is ``llm``, or the
         offline one."""
+        self.auditor.watch(llm=llm, waha=waha)
         slug = f"{name}-{uuid4().hex[:6]}"
-        body: Json = {"slug": slug, "name": name.title()}
+        body: Json = {"slug": slug, "name": f"{name.title()} {slug}"}
         if llm is not None:
             body["llm_config_name"] = await self._model(llm)
         tenant = await self.call("POST", "/v1/crm/tenants", body)
@@ -260,6 +324,8 @@ class Stack:
             channel_id=channel["id"], webhook_url=httpx2.URL(channel["webhook_url"]).path,
             hooks=Webhooks(engine=engine, session=session, secret=channel["webhook_secret"]),
         )  # fmt: skip
+        self.auditor.canary(shop.id, slug)
+        self.auditor.secret(key, shop.hooks.secret)
         for product in products:
             await self.call("POST", f"{base}/products", product, key=key)
         return shop
@@ -294,6 +360,8 @@ class Shop:
         answer = await self.stack.http.post(
             self.webhook_url, content=webhook.body, headers=webhook.headers
         )
+        if answer.is_success:
+            self.stack.auditor.accepted(self.id, webhook.body)
         assert answer.status_code == status, answer.text
 
     async def call(self, method: str, path: str, json: Any = None, *, status: int = 0) -> Json:

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import typer
 
-from ai_platform.commands import chat, demo, doctor, keys, migrate, services, up
+from ai_platform.commands import audit, chat, demo, doctor, keys, migrate, services, up
 from ai_platform.errors import CommandFailed
 
 cli = typer.Typer(
@@ -16,7 +16,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (up, services, migrate, keys, demo, chat, doctor):
+for command in (up, services, migrate, keys, demo, chat, audit, doctor):
     command.register(cli)
 
 

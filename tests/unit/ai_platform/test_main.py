@@ -12,7 +12,7 @@ from tests.support.up import COMMAND, ai_platform
 
 _COMMANDS = (
     "up", "gateway", "llm-worker", "commerce-agent", "messenger", "migrate", "keys", "demo",
-    "chat", "doctor",
+    "chat", "audit", "doctor",
 )  # fmt: skip
 
 

@@ -1,0 +1,207 @@
+"""A conversation from the webhook to the sent reply, as the product leaves it in the database.
+
+The customer wrote once, the turn read it, asked for one tool, drafted, and replied in two bubbles;
+both were claimed, sent and ended one after the other. Nothing is left to do.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from shared.kernel.ids import TenantId, new_id
+from tests.support import rows
+from tests.support.postgres import TestDatabase
+from tests.support.waha_webhooks import CUSTOMER, new_native_id
+
+BODY = b'{"event": "message.any", "payload": {"body": "kopi susu berapa kak?"}}'
+ASKED = "kopi susu berapa kak?"
+SAID = ("Kopi Susu Rp18.000 ya kak.", "Mau pesan berapa?")
+
+
+@dataclass(kw_only=True)
+class Story:
+    """The ids of what happened, in the order in which it did."""
+
+    db: TestDatabase
+    tenant: TenantId
+    began: datetime
+    inbox: UUID = field(default_factory=new_id)
+    message: UUID = field(default_factory=new_id)
+    turn: UUID = field(default_factory=new_id)
+    reply: UUID = field(default_factory=new_id)
+    bubbles: tuple[UUID, UUID] = field(default_factory=lambda: (new_id(), new_id()))
+    native_ids: tuple[str, str] = field(default_factory=lambda: (new_native_id(), new_native_id()))
+    conversation: rows.Conversation = field(init=False)
+
+    def at(self, seconds: float) -> datetime:
+        """So many seconds into the story."""
+        return self.began + timedelta(seconds=seconds)
+
+    async def insert(self, table: str, **columns: Any) -> None:
+        await rows.insert(self.db, table, {"tenant_id": self.tenant} | columns)
+
+    async def event(self, name: str, at: float, **body: Any) -> UUID:
+        """One domain event, of this conversation unless ``body`` says otherwise."""
+        event_id = new_id()
+        told = {"conversation_id": str(self.conversation.id)} | {
+            key: str(value) if isinstance(value, UUID) else value for key, value in body.items()
+        }
+        await self.insert(
+            "domain_events", id=event_id, name=name, version=1, body=told, occurred_at=self.at(at)
+        )
+        return event_id
+
+    async def step(self, step: int, kind: str, body: dict[str, Any], **columns: Any) -> None:
+        await self.insert(
+            "turn_steps",
+            **{
+                "turn_id": self.turn,
+                "step": step,
+                "kind": kind,
+                "body": body,
+                "lease_epoch": 1,
+                "created_at": self.at(2 + step / 10),
+            }
+            | columns,
+        )
+
+    async def one_more_bubble(self, **columns: Any) -> UUID:
+        """Committed just now, with its work: a notice unless ``columns`` say otherwise."""
+        defaults = {"kind": "notice", "body": "Pesanan dikirim.", "created_at": self.at(50)}
+        return await rows.a_send(self.db, self.conversation, **(defaults | columns))
+
+    async def one_more_message(self, **columns: Any) -> UUID:
+        """Something that needs no answer."""
+        message_id = new_id()
+        defaults = {
+            "id": message_id,
+            "channel_id": self.conversation.channel_id,
+            "conversation_id": self.conversation.id,
+            "direction": "in",
+            "native_id": new_native_id(),
+            "sender": CUSTOMER,
+            "content_type": "text",
+            "body": "makasih",
+            "answered_how": "nothing_to_answer",
+            "sent_at": self.at(40),
+        }
+        await self.insert("messages", **(defaults | columns))
+        return message_id
+
+    async def open_turn(self, **columns: Any) -> UUID:
+        turn_id = new_id()
+        defaults = {"id": turn_id, "conversation_id": self.conversation.id}
+        await self.insert("turns", **(defaults | columns))
+        return turn_id
+
+    async def work(self, kind: str, key: object, **columns: Any) -> UUID:
+        """A queue row that is due now."""
+        row_id = new_id()
+        queue = "wa_messages" if kind == "send" else "crm_tasks"
+        await self.insert(
+            "queue_messages",
+            **({"id": row_id, "queue": queue, "kind": kind, "key": str(key)} | columns),
+        )
+        return row_id
+
+
+async def tell(db: TestDatabase, *, waha_url: str | None = None, session: str = "default") -> Story:
+    """A story of a tenant of its own, a minute ago."""
+    now = await db.fetchval("SELECT platform_now()")
+    assert isinstance(now, datetime)
+    tenant = await rows.a_tenant(db)
+    channel = await rows.a_channel(db, tenant, base_url=waha_url, session=session)
+    story = Story(db=db, tenant=tenant, began=now - timedelta(minutes=1))
+    story.conversation = await rows.a_conversation(
+        db, tenant, channel, inbound_seq=1, out_seq=2, lease_epoch=1
+    )
+    await _came_in(story)
+    await _was_answered(story)
+    await _left(story)
+    return story
+
+
+async def _came_in(story: Story) -> None:
+    await story.insert(
+        "inbox_events",
+        id=story.inbox,
+        source="waha",
+        endpoint_id=story.conversation.channel_id,
+        body=BODY,
+        body_sha256=hashlib.sha256(BODY).digest(),
+        state="stored",
+        received_at=story.at(0),
+        processed_at=story.at(1),
+    )
+    await story.insert(
+        "messages",
+        id=story.message,
+        channel_id=story.conversation.channel_id,
+        conversation_id=story.conversation.id,
+        direction="in",
+        native_id=new_native_id(),
+        sender=CUSTOMER,
+        seq=1,
+        content_type="text",
+        body=ASKED,
+        inbox_id=story.inbox,
+        answered_by=story.reply,
+        answered_how="ai",
+        sent_at=story.at(0),
+        received_at=story.at(1),
+    )
+    await story.event("conversation.message_received", 1, message_id=story.message, direction="in")
+
+
+async def _was_answered(story: Story) -> None:
+    await story.open_turn(
+        id=story.turn,
+        state="ended",
+        outcome="replied",
+        reply_id=story.reply,
+        started_at=story.at(2),
+        ended_at=story.at(3),
+    )
+    calls = [
+        {"id": "call_0", "name": "search_products", "args": {"query": "kopi"}, "problem": None}
+    ]
+    await story.step(0, "read", {"message_id": str(story.message), "text": ASKED})
+    await story.step(1, "model", {"text": "", "tool_calls": calls})
+    await story.step(2, "tool", {"request": calls[0], "result": "{}"}, name="search_products")
+    await story.step(3, "model", {"text": "\n\n".join(SAID), "tool_calls": []})
+    await story.event(
+        "conversation.replied",
+        3,
+        turn_id=story.turn,
+        reply_id=story.reply,
+        bubbles=2,
+        lease_epoch=1,
+        fence=1,
+    )
+
+
+async def _left(story: Story) -> None:
+    for place, (send_id, body, native_id) in enumerate(
+        zip(story.bubbles, SAID, story.native_ids, strict=True), 1
+    ):
+        await story.insert(
+            "sends",
+            id=send_id,
+            channel_id=story.conversation.channel_id,
+            conversation_id=story.conversation.id,
+            seq=place,
+            kind="ai",
+            reply_id=story.reply,
+            turn_id=story.turn,
+            body=body,
+            owner_epoch=1,
+            state="sent",
+            claim_no=1,
+            native_id=native_id,
+            created_at=story.at(3),
+            claimed_at=story.at(10 * place),
+            ended_at=story.at(10 * place + 2),
+        )
+        await story.event("send.sent", 10 * place + 2, send_id=send_id, kind="ai")
