@@ -1,0 +1,235 @@
+"""What customers and staff do in a run, and exactly what must have come of it, whatever broke.
+
+The recording, in which nothing breaks, says what a run leaves behind. Every other run must leave
+the same: the same bubbles in the same order, the same events, as often. It may differ in this:
+
+- A bubble whose claim was committed and whose call was never made is lost, in the sense that it is
+  ``failed`` and staff may send it again: nobody can know that WAHA was not called. `lost` says at
+  which boundaries that is so, bubble by bubble; anywhere else it is an error.
+- A model may be asked once more than in the recording.
+- What stood still or died between claim and outcome leaves a ``send.unknown`` in the events.
+"""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from tests.fault.boundaries import Boundary, Mode, Operation
+from tests.fault.crash_runs import Hit, Run
+from tests.support.fake_llm import CallTools, LlmRequest, Say, Step
+from tests.support.stack import until
+
+ANSWER = "Siap kak, sudah dicatat."
+BUBBLES = tuple(
+    " ".join([line] * (500 // len(line)))  # long enough that no two of them fit into one bubble
+    for line in ("Terima kasih sudah menunggu kak.", "Kopi susu kami ada.", "Silakan dipesan ya.")
+)
+STAFF = "Halo kak, dengan Sari di sini."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One story. ``act`` returns when everything that comes from outside has happened."""
+
+    name: str
+    bubbles: tuple[str, ...] = (ANSWER,)
+    act: Callable[[Run], Awaitable[None]]
+    model: Callable[[LlmRequest], Step] = lambda request: Say(ANSWER)
+    check: Callable[[Run], Awaitable[None]]
+    """What this story promises besides its bubbles and events."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """A run in which nothing broke."""
+
+    boundaries: tuple[Boundary, ...]
+    events: "Counter[str]"
+    model_calls: int
+
+
+class Lost(Enum):
+    """Whether a bubble may be missing."""
+
+    NO = "no"
+    MAYBE = "maybe"
+    YES = "yes"
+
+
+async def play(scenario: Scenario, run: Run) -> None:
+    """Let it happen, and wait until nobody has any work left."""
+    run.llm.rule = scenario.model
+    await scenario.act(run)
+    await run.settled()
+
+
+async def record(scenario: Scenario, run: Run) -> Recording:
+    """Play it without a fault and look that everything is as the story wants it."""
+    await play(scenario, run)
+    recording = Recording(
+        boundaries=tuple(run.boundaries()),
+        events=await _events(run),
+        model_calls=len(run.llm.requests),
+    )
+    await assert_kept(scenario, run, recording)
+    return recording
+
+
+async def assert_kept(scenario: Scenario, run: Run, recording: Recording) -> None:
+    """Everything that the scenario promises holds after this run."""
+    missing = await _assert_bubbles(scenario, run, recording)
+    await _assert_events(run, recording, missing)
+    await scenario.check(run)
+    assert await run.value("SELECT count(*) FROM dead_letters") == 0
+    assert len(run.llm.requests) <= recording.model_calls + 1
+    await run.auditor.assert_clean()
+
+
+async def _assert_bubbles(scenario: Scenario, run: Run, recording: Recording) -> int:
+    """The customer has every bubble once and in order; the number of those that are lost."""
+    index, lost = lost_bubble(run.hit, recording.boundaries)
+    sends = await run.fetch("SELECT body, state, error_code FROM sends ORDER BY seq")
+    assert [row["body"] for row in sends] == list(scenario.bubbles)
+    failed = [number for number, row in enumerate(sends) if row["state"] != "sent"]
+    allowed = {Lost.NO: [[]], Lost.MAYBE: [[], [index]], Lost.YES: [[index]]}[lost]
+    assert failed in allowed, f"failed {failed}, allowed {allowed}"
+    assert {sends[number]["error_code"] for number in failed} <= {"unknown_outcome"}
+    there = [body for number, body in enumerate(scenario.bubbles) if number not in failed]
+    assert run.texts() == there
+    return len(failed)
+
+
+async def _assert_events(run: Run, recording: Recording, missing: int) -> None:
+    expected = recording.events.copy()
+    if missing:
+        expected.subtract({"send.sent": missing, "send.failed": -missing})
+    found = await _events(run)
+    unclear = found.pop("send.unknown", 0)
+    assert unclear <= (1 if _during_a_send(run.hit) else 0)
+    assert +found == +expected
+
+
+async def _events(run: Run) -> "Counter[str]":
+    rows = await run.fetch("SELECT name FROM domain_events")
+    return Counter(row["name"] for row in rows)
+
+
+# -- which bubble a fault may cost -----------------------------------------------------------------
+
+
+def lost_bubble(hit: Hit | None, listed: Sequence[Boundary]) -> tuple[int, Lost]:
+    """The bubble (from 0) that this fault struck, and whether it is lost: when the claim was
+    committed, and the call had not begun."""
+    if hit is None or not _during_a_send(hit):
+        return 0, Lost.NO
+    stage = [b for b in listed if (b.service, b.stage) == ("messenger", hit.boundary.stage)]
+    asked = next(b.ordinal for b in stage if "claim_send" in b.what)
+    claim = next(b.ordinal for b in stage if b.ordinal > asked and b.operation == Operation.COMMIT)
+    call = next(b.ordinal for b in stage if b.what == "POST /api/sendText")
+    at = hit.boundary.ordinal
+    index = int(hit.boundary.stage.partition("#")[2]) - 1
+    match hit.mode:
+        case Mode.DIE_BEFORE if claim < at <= call:
+            return index, Lost.YES
+        case Mode.DIE_AFTER if claim <= at < call:
+            return index, Lost.YES
+        case Mode.CANCEL if at == call:
+            return index, Lost.YES
+        case Mode.CANCEL if at == claim:  # nobody knows what became of a COMMIT under way
+            return index, Lost.MAYBE
+    return index, Lost.NO
+
+
+def _during_a_send(hit: Hit | None) -> bool:
+    return hit is not None and re.match(r"send #\d", hit.boundary.stage) is not None
+
+
+# -- the stories -----------------------------------------------------------------------------------
+
+
+async def _one_message(run: Run) -> None:
+    await run.whatsapp(run.message("halo"))
+
+
+async def _delivered_twice(run: Run) -> None:
+    """WAHA loses patience and delivers again while the first is being stored, and once more."""
+    message = run.message("halo")
+    await asyncio.gather(run.whatsapp(message), run.whatsapp(message))
+    await run.whatsapp(message)
+
+
+async def _staff_takes_over(run: Run) -> None:
+    """While the model thinks, a person takes the conversation; then the model speaks, too late;
+    then the person answers."""
+    run.llm.may_answer.clear()
+    await run.whatsapp(run.message("halo"))
+    await until(lambda: run.llm.requests)
+    [conversation] = await run.fetch("SELECT id FROM conversations")
+    path = f"/conversations/{conversation['id']}"
+    await until(lambda: run.staff(f"{path}/take-over"))
+    run.llm.may_answer.set()
+
+    async def answered() -> Any:
+        """Staff send again only when the thread does not show what they sent."""
+        shown = await run.value("SELECT count(*) FROM sends WHERE body = $1", STAFF)
+        return shown or await run.staff(f"{path}/messages", {"text": STAFF})
+
+    await until(answered)
+
+
+def _saves_the_name(request: LlmRequest) -> Step:
+    if request.body["messages"][-1]["role"] != "tool":
+        return CallTools(("update_customer_profile", {"name": "Ani"}))
+    return Say(ANSWER)
+
+
+async def _answered_by_the_ai(run: Run) -> None:
+    [turn] = await run.fetch("SELECT state, outcome FROM turns")
+    assert dict(turn) == {"state": "ended", "outcome": "replied"}
+    [message] = await run.fetch("SELECT answered_how FROM messages WHERE direction = 'in'")
+    assert message["answered_how"] == "ai"
+    [conversation] = await run.fetch("SELECT owner, first_unanswered_at FROM conversations")
+    assert dict(conversation) == {"owner": "ai", "first_unanswered_at": None}
+    [event] = await run.fetch("SELECT state FROM inbox_events")
+    assert event["state"] == "stored"
+
+
+async def _saved_once(run: Run) -> None:
+    await _answered_by_the_ai(run)
+    [step] = await run.fetch("SELECT name FROM turn_steps WHERE kind = 'tool'")
+    assert step["name"] == "update_customer_profile"
+    [customer] = await run.fetch("SELECT name FROM customers")
+    assert customer["name"] == "Ani"
+
+
+async def _answered_by_staff(run: Run) -> None:
+    [turn] = await run.fetch("SELECT state FROM turns")
+    assert turn["state"] == "ended"
+    [message] = await run.fetch("SELECT answered_how FROM messages WHERE direction = 'in'")
+    assert message["answered_how"] == "person"
+    [conversation] = await run.fetch("SELECT owner FROM conversations")
+    assert conversation["owner"] == "person"
+
+
+SCENARIOS = (
+    Scenario(name="one message", act=_one_message, check=_answered_by_the_ai),
+    Scenario(
+        name="three bubbles",
+        bubbles=BUBBLES,
+        act=_one_message,
+        model=lambda request: Say("\n\n".join(BUBBLES)),
+        check=_answered_by_the_ai,
+    ),
+    Scenario(name="tool effect", act=_one_message, model=_saves_the_name, check=_saved_once),
+    Scenario(
+        name="staff takeover",
+        bubbles=(STAFF,),
+        act=_staff_takes_over,
+        check=_answered_by_staff,
+    ),
+    Scenario(name="delivered twice", act=_delivered_twice, check=_answered_by_the_ai),
+)
