@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[3]
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 LINK = re.compile(r"\]\((?!https?://|mailto:)([^)\s]+)\)")
 PLACE = re.compile(r"`((?:shared|services|cli|tests|docs|infra|bench)/[\w./-]+)`")
