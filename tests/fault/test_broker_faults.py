@@ -26,7 +26,7 @@ from tests.support.fault_proxy import FaultProxy
 from tests.support.postgres import TestDatabase
 from tests.support.rabbitmq import RabbitForTests, installed_broker
 
-pytestmark = pytest.mark.rabbitmq
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.whole]
 
 BACK = 10.0
 """Seconds within which all is as before, once the broker is."""

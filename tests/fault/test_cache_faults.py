@@ -22,6 +22,8 @@ from tests.support.postgres import TestDatabase
 from tests.support.redis import RedisForTests
 from tests.support.waha_webhooks import CUSTOMER
 
+pytestmark = pytest.mark.whole
+
 FAULTS = {
     "down": lambda proxy: (proxy.refuse(), proxy.reset()),
     "slow": lambda proxy: proxy.delay(2),

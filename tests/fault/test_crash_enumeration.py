@@ -25,6 +25,8 @@ from tests.fault.crash_runs import PATIENCE, SERVICES, Laboratory, open_laborato
 from tests.fault.crash_scenarios import SCENARIOS, Recording, Scenario
 from tests.support.postgres import PostgresForTests
 
+pytestmark = pytest.mark.whole
+
 ONE_MESSAGE = SCENARIOS[0]
 _OUTCOMES = (Operation.COMMIT, Operation.SEND, Operation.RECEIVE)
 _SAMPLED = 3

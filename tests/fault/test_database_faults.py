@@ -41,6 +41,8 @@ from tests.support.postgres import PostgresForTests, TestDatabase
 from tests.support.scripted_agent import calls_tool, says
 from tests.support.stack import a_product
 
+pytestmark = pytest.mark.whole
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def server() -> AsyncIterator[PostgresForTests]:

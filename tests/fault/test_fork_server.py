@@ -9,8 +9,12 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support import fork_server
 from tests.support.fork_server import ForkedService, spawn
+
+pytestmark = pytest.mark.whole
 
 
 def tell() -> None:

@@ -15,6 +15,8 @@ from tests.fault.hostile.wire import Wire, open_wire
 from tests.support.postgres import PostgresForTests
 from tests.support.stack import Stack
 
+pytestmark = pytest.mark.whole
+
 MEGABYTE = 1_000_000
 
 

@@ -19,6 +19,8 @@ from tests.support.postgres import PostgresForTests
 from tests.support.stack import Shop, Stack, until
 from tests.support.waha_webhooks import CUSTOMER, Webhook
 
+pytestmark = pytest.mark.whole
+
 ANSWER = "Siap Kak, ada yang bisa dibantu?"
 PLANTS = plants.__name__
 DRAIN_SECONDS = 3
