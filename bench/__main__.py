@@ -17,6 +17,8 @@ SCENARIOS = {
     "queue": "bench.queue_hop:QueueHop",
     "turn": "bench.turn:Turn",
     "in-flight": "bench.in_flight:InFlight",
+    "end-to-end": "bench.end_to_end:EndToEnd",
+    "start": "bench.start:Start",
 }
 
 
@@ -43,6 +45,7 @@ def _run(
         options = Options(
             rounds=arguments.rounds,
             quick=arguments.quick,
+            scale=arguments.scale,
             folder=Path(folder),
             say=lambda text: console.print(f"[dim]{text}[/]", highlight=False),
             notes=notes,
@@ -72,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=int, default=3, help="repetitions of each pair (3)")
     parser.add_argument("--quick", action="store_true", help="short runs: does it work at all")
+    parser.add_argument("--scale", type=float, default=1.0, help="size of the end-to-end runs (1)")
     parser.add_argument("--results", type=Path, default=report.RESULTS, metavar="FOLDER")
     parser.add_argument("--date", help="name of the result file (today)")
     return parser

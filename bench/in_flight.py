@@ -25,6 +25,7 @@ from bench.shop import Shop, a_shop, open_conversations
 from tests.support import rows
 from tests.support.postgres import PostgresForTests, TestDatabase
 from tests.support.redis import RedisForTests
+from tests.support.stack import until
 
 TURNS = 1000
 """In flight at once."""
@@ -293,6 +294,7 @@ async def _replies(db: TestDatabase) -> int:
 
 
 async def _answered(db: TestDatabase, count: int) -> None:
-    async with asyncio.timeout(300):
-        while await _replies(db) < count:  # noqa: ASYNC110 - rows in a database
-            await asyncio.sleep(0.2)
+    async def all_are() -> bool:
+        return await _replies(db) >= count
+
+    await until(all_are, seconds=300)

@@ -47,7 +47,11 @@ class WaitingModel(FakeChatModel):
 
 
 async def main() -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(40),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()],
+    )
     settings = PlatformSettings.from_environment()
     if os.environ.get("BENCH_MODEL") == "http":
         _GO_ON.set()

@@ -63,14 +63,19 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
     Of a living tree each process is read; those that ended are in their parent's account.
     """
+    return sum(_ticks(pid) for pid in descendants(*pids)) / _TICKS
+
+
+def descendants(*pids: int) -> list[int]:
+    """These processes and all their living children."""
     children = _children()
-    total = 0
+    found = []
     todo = list(pids)
     while todo:
         pid = todo.pop()
         todo.extend(children.get(pid, ()))
-        total += _ticks(pid)
-    return total / _TICKS
+        found.append(pid)
+    return found
 
 
 def resident_mib(pids: Iterable[int]) -> float:

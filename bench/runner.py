@@ -11,10 +11,12 @@ from bench.report import Row
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """``rounds``: how often each pair is repeated (A B A B). ``quick``: short runs, for seeing that
-    everything works; their figures mean little. ``folder``: for scratch files, empty at start."""
+    everything works; their figures mean little. ``scale``: size of the end-to-end runs.
+    ``folder``: for scratch files, empty at start."""
 
     rounds: int
     quick: bool
+    scale: float = 1.0
     folder: Path
     say: Callable[[str], None] = print
     notes: dict[str, str] = field(default_factory=dict)
