@@ -1,0 +1,218 @@
+"""What `/openapi.json` says is what the routes do, for requests that fit it and for others.
+
+Schemathesis makes the requests; they go to the application with a real database and a key that may
+do everything. No answer is a 5xx, none has a status, a content type or a shape that the document
+does not name. The quick part makes the same requests every time.
+"""
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+import pytest_asyncio
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from gateway.interface import openapi
+from gateway.interface.routes.api import api_router
+from shared.kernel.ids import new_id
+from tests.fault.hostile.house import House, Tenant, a_number, open_house
+from tests.integration.gateway.conftest import a_key
+from tests.support import rows
+from tests.support.postgres import PostgresForTests
+
+pytestmark = pytest.mark.whole
+
+STREAM = "/simulator/api/tenants/{tenant}/customers/{address}/events"
+"""Lasts for ten minutes; tests/integration/gateway/test_serve.py listens to it."""
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+_QUIET = list(HealthCheck)
+QUICK = settings(
+    max_examples=6, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+    suppress_health_check=_QUIET,
+)  # fmt: skip
+WHOLE = settings(
+    max_examples=150, database=None, deadline=None, print_blob=True, suppress_health_check=_QUIET
+)
+
+
+def _document() -> dict[str, Any]:
+    """The document alone, without a server; that it is the server's is a test of its own."""
+    api = FastAPI(title="AI Platform", version="0.1.0")
+    openapi.install(api)
+    api.include_router(api_router())
+    document: dict[str, Any] = api.openapi()
+    return document
+
+
+DOCUMENT = _document()
+OPERATIONS = [
+    (method.upper(), path)
+    for path, methods in DOCUMENT["paths"].items()
+    for method in methods
+    if path != STREAM
+]
+
+
+@dataclass(frozen=True)
+class World:
+    """A shop in which everything that a path can name is there."""
+
+    house: House
+    tenant: Tenant
+    schema: Any
+    operator: Mapping[str, str]
+    known: Mapping[str, str]
+    """One of each thing that a path may name, by the name of its parameter."""
+
+    def headers(self, path: str) -> Mapping[str, str]:
+        return self.operator if path == "/v1/crm/tenants" else self.tenant.key
+
+    async def send(self, case: Any) -> httpx2.Response:
+        """Send a made-up request as it is."""
+        sent = case.as_transport_kwargs(
+            base_url="http://localhost:8000", headers=dict(self.headers(case.operation.path))
+        )
+        sent.pop("cookies", None)
+        content = sent.pop("data", None)
+        request = self.house.path.http.build_request(content=content, **sent)
+        return await self.house.path.http.send(request)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def world(postgres: PostgresForTests) -> AsyncIterator[World]:
+    async with open_house(postgres) as house:
+        tenant = house.tenant = await house.move_in()
+        served = (await house.path.http.get("/openapi.json")).json()
+        yield World(
+            house=house,
+            tenant=tenant,
+            schema=schemathesis.openapi.from_dict(copy.deepcopy(served)),
+            operator=await a_key(house.db, None),
+            known=await everything(house),
+        )
+
+
+async def everything(house: House) -> Mapping[str, str]:
+    tenant, number = house.tenant, a_number()
+    await house.deliver(tenant.hooks.message("halo", chat=number))
+    await house.settle()
+    http, key = house.path.http, tenant.key
+    product = (await http.get(tenant.products, headers=key)).json()["data"][0]
+    (conversation,) = (await http.get(f"{tenant.base}/conversations", headers=key)).json()["data"]
+    thread = f"{tenant.base}/conversations/{conversation['id']}/messages"
+    (answer, _) = (await http.get(thread, headers=key)).json()["data"]
+    said = await http.post(tenant.simulator, json={"image": {"data": PIXEL}})
+    letter = new_id()
+    await rows.insert(
+        house.db,
+        "dead_letters",
+        {
+            "id": letter, "tenant_id": tenant.id, "queue": "crm_tasks", "kind": "inbox.waha",
+            "key": str(new_id()), "payload": {}, "attempts": 3, "code": "unknown",
+        },
+    )  # fmt: skip
+    return {
+        "tenant_id": tenant.slug,
+        "tenant": tenant.slug,
+        "product_id": product["id"],
+        "variant_id": product["variants"][0]["id"],
+        "customer_id": conversation["customer_id"],
+        "conversation_id": conversation["id"],
+        "message_id": answer["id"],
+        "channel_id": str(tenant.shop.channel),
+        "dead_letter_id": str(letter),
+        "address": tenant.phone,
+        "native_id": said.json()["native_id"],
+    }
+
+
+PIXEL = "R0lGODlhAQABAAAAACH5BAEAAAAALAAAAAABAAEAAAIBTAA7"
+
+
+def cases(world: World, method: str, path: str, mode: GenerationMode) -> st.SearchStrategy[Any]:
+    """Requests of this operation; most name things that are there."""
+
+    @st.composite
+    def case(draw: st.DrawFn) -> Any:
+        made = draw(world.schema[path][method].as_strategy(generation_mode=mode))
+        if draw(st.integers(0, 4)):
+            for name in made.path_parameters or {}:
+                made.path_parameters[name] = world.known[name]
+        if isinstance(made.body, dict) and "sku" in str(made.body) and draw(st.booleans()):
+            for variant in made.body.get("variants") or [made.body]:
+                if isinstance(variant, dict):
+                    variant["sku"] = uuid4().hex
+        return made
+
+    return case()
+
+
+async def conforms(world: World, case: Any) -> None:
+    answer = await world.send(case)
+    case.validate_response(answer, checks=CHECKS)
+    if answer.status_code >= 400:
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def _explore(
+    world: World, method: str, path: str, mode: GenerationMode, how: settings
+) -> None:
+    """Send what the strategy makes, each request in this loop."""
+    loop = asyncio.get_running_loop()
+
+    @how
+    @given(case=cases(world, method, path, mode))
+    def explore(case: Any) -> None:
+        asyncio.run_coroutine_threadsafe(conforms(world, case), loop).result()
+
+    await asyncio.to_thread(explore)
+
+
+def of_every_operation(function: Any) -> Any:
+    modes = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
+    function = pytest.mark.parametrize("mode", modes, ids=["fits", "does not fit"])(function)
+    names = [f"{method} {path}" for method, path in OPERATIONS]
+    return pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=names)(function)
+
+
+@of_every_operation
+async def test_an_operation_answers_as_it_is_documented(
+    world: World, method: str, path: str, mode: GenerationMode
+) -> None:
+    await _explore(world, method, path, mode, QUICK)
+
+
+@pytest.mark.whole
+@of_every_operation
+async def test_an_operation_answers_many_requests_as_it_is_documented(
+    world: World, method: str, path: str, mode: GenerationMode
+) -> None:
+    await _explore(world, method, path, mode, WHOLE)
+
+
+async def test_the_document_is_the_one_that_is_served(world: World) -> None:
+    served = (await world.house.path.http.get("/openapi.json")).json()
+    assert served["paths"] == DOCUMENT["paths"]
+    assert served["components"] == DOCUMENT["components"]
