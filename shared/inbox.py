@@ -9,10 +9,9 @@ from collections import Counter as Counts
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from hashlib import sha256
-from types import TracebackType
-from typing import Self
+from types import MappingProxyType, TracebackType
+from typing import NamedTuple, Self
 
 import asyncpg
 import orjson
@@ -22,13 +21,19 @@ from prometheus_client import Counter, Histogram
 from shared.kernel.errors import Unavailable
 from shared.kernel.ids import ChannelId, TenantId, new_ids
 from shared.messaging.port import Queue
-from shared.persistence.database import Database, SystemRole
+from shared.persistence.database import DRIVER_ERRORS, Database, SystemRole
 
 log = structlog.get_logger()
 
 _MAX_ROWS = 500
 _MAX_BYTES = 4_000_000
 _STATEMENT_SECONDS = 5.0
+_LOST = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+)
 
 BATCH_ROWS = Histogram(
     "inbox_batch_rows", "Events per statement", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
@@ -68,8 +73,7 @@ class InboxUnavailable(Unavailable):
     code = "inbox_unavailable"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InboxEvent:
+class InboxEvent(NamedTuple):
     """One delivery as it came. ``source`` is ``waha`` or a payment provider; ``endpoint_id`` the
     channel or payment account that it was addressed to."""
 
@@ -77,11 +81,10 @@ class InboxEvent:
     source: str
     endpoint_id: ChannelId
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     event: InboxEvent
     stored: "asyncio.Future[None]"
 
@@ -165,10 +168,8 @@ class InboxWriter:
             try:
                 connection = await self._connect()
                 await connection.execute(_STORE, *_columns(batch), timeout=_STATEMENT_SECONDS)
-            except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
+            except _LOST as error:
                 failure = ConnectionError(str(error))
-            except TimeoutError as error:
-                failure = error
             except (asyncpg.PostgresError, ValueError, TypeError) as error:
                 if self._connection is None or self._connection.is_closed():
                     failure = ConnectionError(str(error))
@@ -210,7 +211,7 @@ class InboxWriter:
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(OSError, asyncpg.InterfaceError, asyncpg.PostgresError, TimeoutError):
+            with suppress(*DRIVER_ERRORS):
                 await connection.close(timeout=1)
 
 
@@ -229,4 +230,4 @@ def _columns(batch: list[_Waiting]) -> tuple[Sequence[object], ...]:
 
 
 def _json(headers: Mapping[str, str]) -> str:
-    return orjson.dumps(headers).decode().replace("\\u0000", "")
+    return orjson.dumps(dict(headers)).decode().replace("\\u0000", "")

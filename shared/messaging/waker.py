@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from shared.config.settings import DatabaseSettings
 from shared.messaging.ending import end
 from shared.messaging.port import Queue
-from shared.persistence.database import DatabaseUnavailable
+from shared.persistence.database import DRIVER_ERRORS, DatabaseUnavailable
 
 _CHANNEL = "platform_queue"
 _PAUSE = timedelta(milliseconds=20)
@@ -26,7 +26,6 @@ _RECONNECT = timedelta(seconds=1)
 _CHECK = timedelta(seconds=30)
 """How often a silent connection is asked whether it still lives."""
 _PATIENCE = timedelta(seconds=5)
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 log = structlog.get_logger()
 Sleep = Callable[[float], Awaitable[None]]
@@ -61,7 +60,7 @@ class PostgresWaker:
         while True:
             try:
                 await self._connected()
-            except _LOST as error:
+            except DRIVER_ERRORS as error:
                 log.warning("waker_disconnected", error=type(error).__name__)
             self.listening.clear()
             await self._sleep(_RECONNECT.total_seconds())

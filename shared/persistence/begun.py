@@ -4,12 +4,16 @@ That message is also what finds out whether the server is still there, so nothin
 before: a pooled connection that died is found before anything was done on it.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 
+IDLE_SECONDS: Final = 10
+"""The server ends a transaction in which nobody has said anything for so long. Nothing slow happens
+inside one, so its holder stands still, and others wait for its locks."""
 
-class BeginningConnection(asyncpg.Connection):  # type: ignore[misc]
+
+class BeginningConnection(asyncpg.Connection):  # type: ignore[misc] - it has no types
     """A connection of the pool. SQLAlchemy takes the transaction over that `begin` has begun."""
 
     was_used = False
@@ -18,6 +22,8 @@ class BeginningConnection(asyncpg.Connection):  # type: ignore[misc]
 
     async def begin(self, settings: str) -> None:
         """Begin the transaction of the next statement, with ``SET LOCAL …`` commands."""
+        if not self.was_used:  # by itself: what a transaction sets goes with its rollback
+            await self.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
         await self.execute(f"BEGIN; {settings}")
         self._begun = _Begun(self)
         self.was_used = True

@@ -1,14 +1,16 @@
 """The connection to PostgreSQL as the runtime role, and short transactions across tenants."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 import orjson
 from sqlalchemy import text
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -19,10 +21,16 @@ from shared.kernel.errors import Unavailable
 from shared.messaging.port import Queue, Waker
 from shared.persistence.begun import BeginningConnection
 
-_ENDED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What a connection says whose server has gone."""
+DRIVER_ERRORS: Final = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+"""What a raw connection raises whose server has gone. The last one after the server took its leave
+and before the stream has ended: until then the connection does not say that it is closed."""
 
-
+_GOODBYE_SECONDS = 2.0
 _STATEMENTS_KEPT = 300
 """Prepared per connection: more than a process has, catalogue searches of any length included."""
 
@@ -105,7 +113,11 @@ async def open_database(
         await _refuse_unsafe_role(engine)
         yield Database(engine, waker)
     finally:
-        await engine.dispose()
+        try:
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await engine.dispose()
+        except TimeoutError:  # nobody is there to say it to
+            await engine.dispose(close=False)
 
 
 def make_engine(url: str, **pool: Any) -> AsyncEngine:
@@ -193,7 +205,8 @@ async def _begin(engine: AsyncEngine, settings: str) -> AsyncConnection:
         except BaseException as error:
             await opened.invalidate()
             await opened.close()
-            if not driver.is_closed() or not isinstance(error, _ENDED):
+            took_leave = isinstance(error, asyncpg.InternalClientError)
+            if not (took_leave or (driver.is_closed() and isinstance(error, DRIVER_ERRORS))):
                 raise
             if not had_worked:
                 raise DatabaseUnavailable from error
@@ -232,6 +245,8 @@ def is_disconnect(error: BaseException) -> bool:
             or (isinstance(error, InterfaceError | OperationalError) and not sqlstate)
             or sqlstate[:2] in ("08", "57")
             or sqlstate == "25006"  # a standby, or an operator's read-only switch
+            or sqlstate == "25P03"  # we stood still in the middle of it
+            or isinstance(error.orig, AsyncAdapt_asyncpg_dbapi.InternalClientError)
         )
     return isinstance(error, ConnectionError)
 

@@ -32,7 +32,7 @@ _DEFAULT_PORTS = {"postgresql": 5432, "amqp": 5672, "redis": 6379, "http": 80, "
 class FaultProxy:
     """``async with FaultProxy(host, port) as proxy``; ``rng`` draws the jitter.
 
-    ``cuts`` counts the cuts that happened.
+    ``cuts`` counts the cuts that happened, ``ends_held`` the ends that were not passed on.
     """
 
     def __init__(self, host: str, port: int, *, rng: random.Random | None = None) -> None:
@@ -43,6 +43,8 @@ class FaultProxy:
         self._latency: tuple[float, float] = (0, 0)
         self._listening = False
         self.swallows = False
+        self.holds_ends = False
+        self.ends_held = 0
         self.cuts = 0
 
     @classmethod
@@ -118,6 +120,10 @@ class FaultProxy:
         """Bytes vanish. New connections are accepted, and nothing is ever closed."""
         self._set(_swallow, swallows=True)
 
+    def hold_ends(self) -> None:
+        """Bytes pass, also those of new connections; that a side has closed, nobody hears."""
+        self._set(_pass, holds_ends=True)
+
     def reset(self) -> None:
         """Abort what is connected; new connections pass."""
         for link in list(self._links):
@@ -177,9 +183,15 @@ class FaultProxy:
     # -- inside -----------------------------------------------------------------------------------
 
     def _set(
-        self, fault: "_Fault", *, swallows: bool = False, latency: tuple[float, float] = (0, 0)
+        self,
+        fault: "_Fault",
+        *,
+        swallows: bool = False,
+        holds_ends: bool = False,
+        latency: tuple[float, float] = (0, 0),
     ) -> None:
-        self._on_data, self.swallows, self._latency = fault, swallows, latency
+        self._on_data, self._latency = fault, latency
+        self.swallows, self.holds_ends = swallows, swallows or holds_ends
         for link in self._links:
             link.forget_what_was_seen()
         if not self._listening:
@@ -303,8 +315,9 @@ class _Link:
             self._server.close()
 
     def at_eof(self, towards: Direction) -> None:
-        if self.proxy.swallows:
+        if self.proxy.holds_ends:
             self.lossy = True
+            self.proxy.ends_held += 1
         else:
             self.pass_on(towards, None)
 
@@ -323,7 +336,7 @@ class _Link:
 
     def end_lost(self, lost: "_End", error: Exception | None) -> None:
         """One end is gone. The other follows, unless nothing may be heard of it."""
-        if self.proxy.swallows and not self._aborted:
+        if self.proxy.holds_ends and not self._aborted:
             self.lossy = True
         elif error is not None:
             self.abort()
