@@ -2,7 +2,9 @@
 
 One statement text shared by all who take rows from the queue. It walks the tenants that have rows
 in a ring, starting behind the one served last, by two index probes a tenant; takes each one's best
-due rows; and locks the first of them in turn order, passing over what somebody else is locking.
+due rows, twice its share of what is asked for; and locks the first of them in turn order, passing
+over what somebody else is locking. Where one tenant has less than its share the answer is shorter
+than it could be, and the next one brings the rest.
 """
 
 CLOCK = "clock AS MATERIALIZED (SELECT platform_now() AS now)"
@@ -35,6 +37,7 @@ def fair_pick(*, which: str = "true") -> str:
     """
     wanted = f"{DUE} AND {_FREE} AND ({which})"
     # A turn is a place in the ring; lap 1 begins when no tenant is left behind the starting point.
+    # Each tenant is probed with a LIMIT: of an EXISTS the planner makes a join over all due rows.
     return f"""
     WITH RECURSIVE {CLOCK},
     ring (tenant_id, lap, turn) AS (
@@ -53,10 +56,12 @@ def fair_pick(*, which: str = "true") -> str:
         ) n
     ),
     tenants_due AS MATERIALIZED (
-        SELECT r.tenant_id, r.turn FROM ring r
-        WHERE r.turn > 0 AND EXISTS (
+        SELECT r.tenant_id, r.turn FROM ring r CROSS JOIN LATERAL (
             SELECT FROM queue_messages q
-            WHERE q.queue = :queue AND q.tenant_id = r.tenant_id AND {wanted})
+            WHERE q.queue = :queue AND q.tenant_id = r.tenant_id AND {wanted}
+            LIMIT 1
+        ) due
+        WHERE r.turn > 0
         LIMIT :limit
     ),
     candidates AS MATERIALIZED (
@@ -65,7 +70,7 @@ def fair_pick(*, which: str = "true") -> str:
                 SELECT q.id FROM queue_messages q
                 WHERE q.queue = :queue AND q.tenant_id = t.tenant_id AND {wanted}
                 ORDER BY q.priority DESC, q.available_at, q.id
-                LIMIT 2 * :limit
+                LIMIT (SELECT 2 * ((:limit - 1) / count(*) + 1) FROM tenants_due)
             ) b
         ) d
         ORDER BY d.tenant_rank, t.turn LIMIT 2 * :limit

@@ -48,9 +48,14 @@ class HintConsumer:
             await sleep_until(self._arrived, longest)
         return [self._hints.popleft() for _ in range(min(limit, len(self._hints)))]
 
-    def put_back(self, hints: Sequence[AbstractIncomingMessage]) -> None:
-        """Keep hints for later that could not be followed now."""
-        self._hints.extendleft(reversed([hint for hint in hints if not hint.channel.is_closed]))
+    def put_back(self, hints: Sequence[AbstractIncomingMessage], *, last: bool = False) -> None:
+        """Keep hints that could not be followed now, for the next who takes; or, as the ``last``,
+        for when the others have been followed."""
+        open_hints = [hint for hint in hints if not hint.channel.is_closed]
+        if last:
+            self._hints.extend(open_hints)
+        else:
+            self._hints.extendleft(reversed(open_hints))
         self._arrived.set()
 
     async def acknowledge(self, hints: Sequence[AbstractIncomingMessage]) -> None:

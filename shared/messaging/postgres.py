@@ -10,7 +10,8 @@ from shared.messaging.port import Claim, GiveUp, Queue
 from shared.messaging.rows import Picked, QueueRows
 from shared.messaging.waker import PostgresWaker
 
-_CONTENTION = timedelta(milliseconds=20)
+CONTENTION = timedelta(milliseconds=20)
+"""Longest wait before another look at rows that somebody else is writing to."""
 
 
 class PostgresTaskQueue:
@@ -37,7 +38,7 @@ class PostgresTaskQueue:
 
     def _pause(self, picked: Picked) -> float:
         if picked.contended:
-            return random.uniform(0, _CONTENTION.total_seconds())
+            return random.uniform(0, CONTENTION.total_seconds())
         return min(self._poll, picked.next_due or self._poll).total_seconds()
 
     async def renew(self, claims: Sequence[Claim]) -> None:

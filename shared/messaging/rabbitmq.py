@@ -7,15 +7,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from aio_pika.abc import AbstractIncomingMessage
+
 from shared.config.settings import QueueSettings
 from shared.messaging.ending import end
 from shared.messaging.hints import HintConsumer
 from shared.messaging.port import Claim, GiveUp, Queue
+from shared.messaging.postgres import CONTENTION
 from shared.messaging.relay import WINDOW, Relay
 from shared.messaging.rows import QueueRows
 from shared.messaging.topology import queue_name, row_id
 from shared.messaging.waker import PostgresWaker
 from shared.persistence.database import Database
+
+_LOOKS = 3
+"""At rows that somebody is writing to, before others have their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +61,35 @@ class RabbitTaskQueue:
             hints = await consumer.take(limit, max(0, end - loop.time()))
             if not hints:
                 return ()
-            named = {hint: row_id(hint.body) for hint in hints}
-            try:
-                picked = await self._rows.claim_named(
-                    queue, [found for found in named.values() if found is not None], attempts_below
-                )
-            except BaseException:
-                consumer.put_back(hints)
-                raise
-            await consumer.acknowledge(hints)
-            if picked.claims:
-                return picked.claims
+            claims = await self._follow(queue, consumer, hints, attempts_below)
+            if claims:
+                return claims
+
+    async def _follow(
+        self,
+        queue: Queue,
+        consumer: HintConsumer,
+        hints: Sequence[AbstractIncomingMessage],
+        attempts_below: int | None,
+    ) -> Sequence[Claim]:
+        """Claim what the hints name. Hints of rows that somebody is writing to, such as the relay
+        that marks them as published, are kept and followed a moment later."""
+        named = {hint: row_id(hint.body) for hint in hints}
+        ids = [found for found in named.values() if found is not None]
+        try:
+            for _ in range(_LOOKS):
+                picked = await self._rows.claim_named(queue, ids, attempts_below)
+                if picked.claims or not picked.contended:
+                    break
+                await asyncio.sleep(self._rng.uniform(0, CONTENTION.total_seconds()))
+        except BaseException:
+            consumer.put_back(hints)
+            raise
+        claimed = {claim.id for claim in picked.claims}
+        kept = [hint for hint in hints if picked.contended and named[hint] not in claimed]
+        await consumer.acknowledge([hint for hint in hints if hint not in kept])
+        consumer.put_back(kept, last=not claimed)
+        return picked.claims
 
     async def renew(self, claims: Sequence[Claim]) -> None:
         await self._rows.renew(claims)

@@ -49,17 +49,23 @@ CLAIM_DUE = text(f"{fair_pick(which=_FEWER)}, claimed AS ({_LEASE}) {_ANSWER}").
     payload=JSONB
 )
 
+_HAS_TIME = f"""
+    q.queue = :queue AND q.available_at <= (SELECT now FROM clock)
+    AND (q.lease_id IS NULL OR q.lease_until <= (SELECT now FROM clock)) AND {_FEWER}
+"""  # noqa: S608 - constants
+
 CLAIM_NAMED = text(
     f"""
     WITH {CLOCK},
     candidates AS MATERIALIZED (
-        SELECT id, turn, 1 AS tenant_rank
+        SELECT q.id, named.turn, 1 AS tenant_rank
         FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS named (id, turn)
+        JOIN queue_messages q ON q.id = named.id
+        WHERE {_HAS_TIME} AND {DUE}
     ),
     locked AS MATERIALIZED (
         SELECT q.id, c.turn, c.tenant_rank FROM candidates c JOIN queue_messages q ON q.id = c.id
-        WHERE q.queue = :queue AND {DUE}
-          AND (q.lease_id IS NULL OR q.lease_until <= (SELECT now FROM clock)) AND {_FEWER}
+        WHERE {_HAS_TIME}
         FOR UPDATE OF q SKIP LOCKED
     ), claimed AS ({_LEASE}) {_ANSWER}
     """  # noqa: S608 - constants
@@ -135,7 +141,8 @@ class QueueRows:
     async def claim_named(
         self, queue: Queue, ids: Sequence[UUID], attempts_below: int | None = None
     ) -> Picked:
-        """Lease those of the named rows that are there, due and free."""
+        """Lease those of the named rows that are there, due and free. It is ``contended`` when one
+        of them is, and somebody was writing to it."""
         return await self._claim(CLAIM_NAMED, queue, ids=list(ids), below=attempts_below)
 
     async def _claim(self, statement: Any, queue: Queue, **parameters: Any) -> Picked:

@@ -13,7 +13,7 @@ IDLE_SECONDS: Final = 10
 inside one, so its holder stands still, and others wait for its locks."""
 
 
-class BeginningConnection(asyncpg.Connection):  # type: ignore[misc] - it has no types
+class BeginningConnection(asyncpg.Connection):  # type: ignore[misc]  # it has no types
     """A connection of the pool. SQLAlchemy takes the transaction over that `begin` has begun."""
 
     was_used = False

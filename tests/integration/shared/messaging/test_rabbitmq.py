@@ -237,6 +237,34 @@ async def test_a_hint_quicker_than_its_relays_mark_is_followed(rabbitmq_bench: S
     assert (await rabbitmq_bench.claim_one()).attempts == 0
 
 
+async def test_a_hint_whose_row_is_being_written_to_is_followed_after_the_others(
+    rabbitmq_bench: SqlBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as by the relay that marks it: no sweep has to find out that it was in vain."""
+    seldom = {"queue_sweep_seconds": timedelta(minutes=5)}
+    monkeypatch.setattr(
+        rabbitmq_bench, "settings", rabbitmq_bench.settings.model_copy(update=seldom)
+    )
+    queue = await rabbitmq_bench.another()
+    assert not await queue.claim(Queue.CRM_TASKS, 1, wait=timedelta(0))
+    await rabbitmq_bench.put(a_task("written to"))
+    await rabbitmq_bench.put(a_task("free"), tenant=1)
+
+    async def both() -> bool:
+        return await published(rabbitmq_bench) == 2
+
+    await eventually(both, within=15)
+    async with rabbitmq_bench.test_database.admin() as writer, asyncio.timeout(20):
+        async with writer.transaction():
+            locked = "SELECT FROM queue_messages WHERE key = 'written to' FOR UPDATE"
+            await writer.execute(locked)
+            [claim] = await queue.claim(Queue.CRM_TASKS, 1, wait=timedelta(seconds=15))
+            assert claim.key == "free"
+            assert not await queue.claim(Queue.CRM_TASKS, 1, wait=timedelta(seconds=0.3))
+        [claim] = await queue.claim(Queue.CRM_TASKS, 1, wait=timedelta(seconds=15))
+        assert claim.key == "written to"
+
+
 async def test_work_planned_one_rung_ahead_goes_up_the_ladder(
     rabbitmq_bench: SqlBench, rabbitmq_server: RabbitForTests, name: str
 ) -> None:
