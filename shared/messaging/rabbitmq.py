@@ -62,7 +62,7 @@ class RabbitTaskQueue:
             if not hints:
                 return ()
             claims = await self._follow(queue, consumer, hints, attempts_below)
-            if claims:
+            if claims or loop.time() >= end:
                 return claims
 
     async def _follow(

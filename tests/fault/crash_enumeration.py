@@ -68,12 +68,17 @@ class Enumeration:
     async def _failure(self, recording: Recording, hit: Hit) -> str | None:
         told = ""
         for _ in range(_TRIES):
-            async with self.laboratory.places, self._run(hit) as run, _Pulse() as pulse:
+            async with self.laboratory.places, _Pulse() as pulse:
+                logs = ""
                 try:
-                    await play(self.scenario, run)
-                    await assert_kept(self.scenario, run, recording)
+                    async with self._run(hit) as run:
+                        try:
+                            await play(self.scenario, run)
+                            await assert_kept(self.scenario, run, recording)
+                        finally:
+                            logs = run.logs[-2000:]
                 except Exception as error:  # noqa: BLE001 - all of them are told together
-                    told = f"{self.scenario.name}: {hit}\n{_trace(error)}\n{run.logs[-2000:]}"
+                    told = f"{self.scenario.name}: {hit}\n{_trace(error)}\n{logs}"
                     if not isinstance(error, Missed) and pulse.latest < _STARVED:
                         return told
                 else:

@@ -357,7 +357,8 @@ class Run:
     def _lines(self, service: str) -> list[dict[str, Any]]:
         path = self._ledger(service)
         text = path.read_text() if path.exists() else ""
-        return [json.loads(line) for line in text.splitlines()]
+        whole = text[: text.rfind("\n") + 1]  # the last line may just be written
+        return [json.loads(line) for line in whole.splitlines()]
 
     def _has_hit(self) -> bool:
         return self.hit is not None and any(

@@ -4,8 +4,11 @@ Only a message that says the word sets it off, so the service does everything el
 """
 
 import os
+import resource
 import signal
+import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,10 @@ LAST_WORD = "mati"
 """Kills the gateway that stored it, before it says so."""
 LAST_BREATH = "sebelum"
 """Kills the gateway before it stores it."""
+SKEW_SECONDS = 600.0
+"""By so much the clock of a process is ahead or behind."""
+FILES = 256
+"""That a gateway with few files may have open."""
 JAMMED_SECONDS = 4.0
 _JAMMED = "jammed"
 """File in RUN_DIR by which all workers know that one was jammed."""
@@ -49,6 +56,34 @@ def jam() -> None:
         return await run(self, turn, journal)
 
     ChatbotOrchestrator.run = run_or_jam  # type: ignore[method-assign]
+
+
+def few_files() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
+
+
+def clock_ahead() -> None:
+    _skew(SKEW_SECONDS)
+
+
+def clock_behind() -> None:
+    _skew(-SKEW_SECONDS)
+
+
+def _skew(seconds: float) -> None:
+    """Every clock of this process but the monotonic one is wrong."""
+    from shared.kernel import clock
+
+    now, nanoseconds, right = time.time, time.time_ns, clock.utc_now
+    time.time = lambda: now() + seconds
+    time.time_ns = lambda: nanoseconds() + int(seconds * 1_000_000_000)
+
+    def utc_now() -> datetime:
+        return right() + timedelta(seconds=seconds)
+
+    for module in list(sys.modules.values()):
+        if getattr(module, "utc_now", None) is right:
+            module.utc_now = utc_now  # type: ignore[attr-defined]
 
 
 def die_before_storing() -> None:

@@ -1,7 +1,7 @@
 """Hostile bytes on the wire: what only a socket can say, said to a gateway process.
 
-Each test carries the number of its class (docs/hostile-input.md). At the end the process is the
-same one, no request has cost it a second of CPU, and a good client beside it has noticed nothing.
+Each test carries its class's number (docs/hostile-input.md). At the end the process is the same
+one, no request has cost it a second of CPU, and a good client beside it has noticed nothing.
 """
 
 import asyncio
@@ -11,11 +11,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.fault.hostile.wire import Wire, open_wire
+from tests.fault.hostile.wire import Served, Wire
 from tests.support.postgres import PostgresForTests
 from tests.support.stack import Stack
-
-pytestmark = pytest.mark.whole
 
 MEGABYTE = 1_000_000
 
@@ -23,18 +21,16 @@ MEGABYTE = 1_000_000
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def served(
     tmp_path_factory: pytest.TempPathFactory, postgres: PostgresForTests
-) -> AsyncIterator[Stack]:
+) -> AsyncIterator[Served]:
     folder = tmp_path_factory.mktemp("hostile")
     services = ("gateway", "commerce-agent")
     async with Stack(folder, services=services, postgres=postgres) as stack:
-        pid = stack.pid("gateway")
-        yield stack
-        assert stack.pid("gateway") == pid
+        yield await Served.by(stack)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def wire(served: Stack) -> AsyncIterator[Wire]:
-    async with open_wire(served) as opened:
+async def wire(served: Served) -> AsyncIterator[Wire]:
+    async with served.wire() as opened:
         yield opened
 
 
@@ -156,26 +152,27 @@ async def test_05_headers_without_end_are_refused(wire: Wire) -> None:
     ids=lambda value: value if isinstance(value, int) else value[:24].decode("latin-1"),
 )
 async def test_26_a_target_on_the_wire(wire: Wire, target: bytes, status: int) -> None:
-    said = await wire.say(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    said = await wire.say(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert said.status == status
     assert b"root:" not in said.bytes
     assert b"et-cookie" not in said.bytes.lower()
 
 
 async def test_27_whatever_the_host_says_the_answer_is_the_same(wire: Wire) -> None:
-    for host in (
-        b"", b"evil.example", b"a\tb", b"127.0.0.1@evil.example", b"[::1", b":", b"x" * 60_000,
-    ):  # fmt: skip
-        said = await wire.say(b"GET /health HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+    hosts = [
+        b"", b"evil.example", b"a\tb", b"127.0.0.1@evil.example", b"[::1", b"[", b":", b"x" * 60_000,  # noqa: E501
+    ]  # fmt: skip
+    end = b"\r\nConnection: close\r\n\r\n"
+    for host in hosts:
+        said = await wire.say(b"GET /health HTTP/1.1\r\nHost: " + host + end)
         assert said.status == 200
         assert b"evil" not in said.bytes
-        closed = await wire.say(b"GET /simulator/api/info HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+        closed = await wire.say(b"GET /simulator/api/info HTTP/1.1\r\nHost: " + host + end)
         assert closed.status == 401
-    twice = await wire.say(
-        b"GET /simulator/api/info HTTP/1.1\r\nHost: evil.example\r\nHost: localhost\r\n\r\n"
-    )
+    info = b"GET /simulator/api/info HTTP/1.1\r\n"
+    twice = await wire.say(info + b"Host: evil.example\r\nHost: localhost" + end)
     assert twice.status == 401
-    without = await wire.say(b"GET /simulator/api/info HTTP/1.1\r\n\r\n")
+    without = await wire.say(info.strip() + end)
     assert without.status == 401
 
 
@@ -302,7 +299,7 @@ async def test_28_a_body_that_a_get_brings_is_no_request(wire: Wire) -> None:
     ids=lambda value: value[:16].decode("latin-1") if isinstance(value, bytes) else "",
 )
 async def test_29_a_first_line_that_is_none(wire: Wire, line: bytes, statuses: list[int]) -> None:
-    said = await wire.say(line + b"\r\nHost: x\r\nX-Secret: canary-9\r\n\r\n")
+    said = await wire.say(line + b"\r\nHost: x\r\nConnection: close\r\nX-Secret: canary-9\r\n\r\n")
     assert said.statuses == statuses
     assert b"canary-9" not in said.bytes
 
@@ -348,7 +345,7 @@ async def test_67_a_reader_that_never_reads_holds_nobody_up(wire: Wire) -> None:
     assert not reader.at_eof()
 
 
-async def test_53_what_strangers_wrote_breaks_no_line_of_the_log(wire: Wire, served: Stack) -> None:
+async def test_53_what_strangers_wrote_breaks_no_line_of_the_log(wire: Wire) -> None:
     canary = "kenari-9f3"
     for path in (f"/{canary}%0a%7b%22event%22:%22x%22%7d", f"/x?{canary}=%0d%0a"):
         await wire.say(
@@ -361,7 +358,7 @@ async def test_53_what_strangers_wrote_breaks_no_line_of_the_log(wire: Wire, ser
                 length=False,
             )
         )
-    lines = served.log("gateway").splitlines()
+    lines = wire.stack.log("gateway").splitlines()
     assert lines
     for line in lines:
         assert json.loads(line)["service"] == "gateway"

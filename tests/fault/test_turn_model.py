@@ -101,7 +101,7 @@ def check(folder: Path, case: Case, *more: str) -> str:
         ["spin", "-a", *defines, MODEL.name],
         ["gcc", "-O1", *what, "-DCOLLAPSE", "-DVECTORSZ=2048", "-o", "pan", "pan.c"],
     ):
-        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=120)
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=300)
     search = ["-l", "-f"] if case.livelock else []
     told = subprocess.run(
         ["./pan", *search, "-m2000000", "-w24"],
@@ -109,7 +109,7 @@ def check(folder: Path, case: Case, *more: str) -> str:
         check=False,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     (folder / "pan").unlink()
     return told.stdout

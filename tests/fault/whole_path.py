@@ -143,6 +143,7 @@ class WholePath:
     model: str = "offline"
     """The configuration that the shop's model has, and the model's own name."""
     _offset: float = 0.0
+    _dice: random.Random = field(default_factory=lambda: random.Random(7))
 
     async def begin_anew(self, *, engine: Engine = "NOWEB") -> None:
         """As after `open_path`, in a tenth of its time: no tenants, no past, one new shop, whose
@@ -230,7 +231,7 @@ class WholePath:
             stop = asyncio.Event()
             until_idle = UntilIdle(self.work.queue, stop)
             await consume(
-                until_idle, [queue], routes, stop=stop, settings=self.settings.queue, rng=_NoWait()
+                until_idle, [queue], routes, stop=stop, settings=self.settings.queue, rng=self._dice
             )
             claimed += len(until_idle.claims)
         return claimed
@@ -416,10 +417,3 @@ async def a_model(db: TestDatabase, llm: FakeLlm, **columns: Any) -> str:
     }
     await rows.insert(db, "llm_configs", defaults | columns)
     return str((defaults | columns)["name"])
-
-
-class _NoWait(random.Random):
-    """Full jitter may also mean not to wait at all."""
-
-    def random(self) -> float:
-        return 0.0

@@ -191,9 +191,12 @@ class Stack:
         log = self.folder / f"{service}.log"
         self._processes[service] = spawn(service, self._environment, log, patch=patch)
 
-    def start_another(self, service: str) -> ForkedService:
+    def start_another(self, service: str, *, patch: str | None = None) -> ForkedService:
         """One more of a service that runs already; the caller stops it."""
-        return spawn(service, self._environment, self.folder / f"{service}.log")
+        return spawn(service, self._environment, self.folder / f"{service}.log", patch=patch)
+
+    def pid(self, service: str) -> int:
+        return self._processes[service].pid
 
     def has_ended(self, service: str) -> bool:
         return self._processes[service].poll() is not None
@@ -208,9 +211,6 @@ class Stack:
 
     def resume(self, service: str) -> None:
         self._processes[service].resume()
-
-    def pid(self, service: str) -> int:
-        return self._processes[service].pid
 
     def cpu_seconds(self, service: str) -> float:
         """What this process has worked so far, by the kernel's count."""

@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from tests.support.stack import Shop, Stack
+from tests.support.waha_webhooks import sign
 
 CPU_SECONDS = 1.0
-_QUIET = 0.5
+_QUIET = 0.3
 """Seconds without a byte after which an open connection has nothing more to say."""
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 
@@ -96,8 +97,6 @@ class Wire:
         )
 
     def sign(self, body: bytes) -> str:
-        from tests.support.waha_webhooks import sign
-
         return sign(body, self.shop.hooks.secret)
 
     async def stored(self, body: bytes) -> int:
@@ -127,23 +126,34 @@ async def _hear(reader: asyncio.StreamReader, patience: float) -> Said:
         return Said(heard, closed=True)
 
 
-@asynccontextmanager
-async def open_wire(stack: Stack) -> AsyncIterator[Wire]:
-    """A wire into a running stack; meanwhile a good client's requests all succeed."""
-    wire = Wire(stack, await stack.a_shop("hostile"))
-    good = await stack.a_shop("good", products=())
-    ended = asyncio.Event()
-    life = asyncio.create_task(_live(stack, good, ended))
-    try:
-        yield wire
-    finally:
-        ended.set()
-        rounds = await life
-        assert rounds
-        assert stack.cpu_seconds("gateway") > 0, "the very process still lives"
+@dataclass(frozen=True)
+class Served:
+    """A running stack with a shop to be attacked and one that must not notice."""
+
+    stack: Stack
+    hostile: Shop
+    good: Shop
+
+    @classmethod
+    async def by(cls, stack: Stack) -> "Served":
+        return cls(stack, await stack.a_shop("hostile"), await stack.a_shop("good"))
+
+    @asynccontextmanager
+    async def wire(self) -> AsyncIterator[Wire]:
+        """Meanwhile a good client's requests all succeed."""
+        pid = self.stack.pid("gateway")
+        ended = asyncio.Event()
+        life = asyncio.create_task(_live(self.good, ended))
+        try:
+            yield Wire(self.stack, self.hostile)
+        finally:
+            ended.set()
+            assert await life
+        assert self.stack.pid("gateway") == pid
+        assert self.stack.cpu_seconds("gateway"), "it lives"
 
 
-async def _live(stack: Stack, shop: Shop, ended: asyncio.Event) -> int:
+async def _live(shop: Shop, ended: asyncio.Event) -> int:
     """A good client's day: a webhook and a list, again and again."""
     rounds = 0
     while not ended.is_set():

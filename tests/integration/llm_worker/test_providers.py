@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -150,6 +151,15 @@ async def test_an_error_is_tried_once_and_understood(
     assert type(error) is kind
     expected = None if wait is None else timedelta(seconds=wait)
     assert getattr(error, "retry_after", None) == expected
+
+
+async def test_the_sdk_tries_nothing_again(factory: LLMFactory, provider: Provider) -> None:
+    """There is one layer that retries, and it is ours."""
+    provider.llm.script(Fault(500), Fault(500), Fault(500))
+    with suppress(Exception):
+        await factory.create(provider.config()).ainvoke(QUESTION)
+
+    assert len(provider.llm.requests) == 1
 
 
 @pytest.mark.parametrize("step", [Hang(), Drip("slow", 0.05)])

@@ -14,7 +14,7 @@ from gateway.interface import errors, openapi
 from gateway.interface.controllers.crm import webhook_controller
 from gateway.interface.http.context import RequestContext
 from gateway.interface.http.limits import RequestLimits
-from gateway.interface.http.protocol import BoundedHttp
+from gateway.interface.http.protocol import BoundedHttp, most_connections
 from gateway.interface.pages import VendoredFiles
 from gateway.interface.routes.api import api_router
 from shared.config.settings import PlatformSettings
@@ -89,6 +89,7 @@ async def serve(settings: PlatformSettings, stop: asyncio.Event) -> None:
         CannotListen: the port is taken.
         SettingMissing, DatabaseUnavailable: what `build` needs is not there.
     """
+    BoundedHttp.most = most_connections()
     async with build(settings, stop) as container:
         server = _Server(
             uvicorn.Config(

@@ -1,9 +1,9 @@
-"""One database for all tests of the audit: each story is told in a transaction that is rolled back,
-so that a test may also drop a constraint or stop the clock."""
+"""One story for all tests of the audit, in a transaction that is rolled back to it after each test:
+so a test may also drop a constraint or stop the clock."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import asyncpg
 import pytest_asyncio
@@ -28,17 +28,22 @@ class Undone(TestDatabase):
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def empty(postgres: PostgresForTests) -> AsyncIterator[TestDatabase]:
-    """Whatever a test does to it is undone."""
+async def told(postgres: PostgresForTests) -> AsyncIterator[Story]:
+    """Told once, and never committed."""
     made = await postgres.database()
-    yield made
+    async with made.admin() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        yield await tell(Undone(**asdict(made), connection=connection), waha_url=WAHA)
+        await transaction.rollback()
     await postgres.drop(made)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def story(empty: TestDatabase) -> AsyncIterator[Story]:
-    async with empty.admin() as connection:
-        transaction = connection.transaction()
-        await transaction.start()
-        yield await tell(Undone(**asdict(empty), connection=connection), waha_url=WAHA)
-        await transaction.rollback()
+async def story(told: Story) -> AsyncIterator[Story]:
+    """As it was told: whatever a test does to it or to the schema is undone."""
+    async with told.db.admin() as connection:
+        savepoint = connection.transaction()
+        await savepoint.start()
+        yield replace(told)
+        await savepoint.rollback()

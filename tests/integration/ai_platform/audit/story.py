@@ -26,6 +26,7 @@ class Story:
 
     db: TestDatabase
     tenant: TenantId
+    conversation: rows.Conversation
     began: datetime
     inbox: UUID = field(default_factory=new_id)
     message: UUID = field(default_factory=new_id)
@@ -33,7 +34,6 @@ class Story:
     reply: UUID = field(default_factory=new_id)
     bubbles: tuple[UUID, UUID] = field(default_factory=lambda: (new_id(), new_id()))
     native_ids: tuple[str, str] = field(default_factory=lambda: (new_native_id(), new_native_id()))
-    conversation: rows.Conversation = field(init=False)
 
     def at(self, seconds: float) -> datetime:
         """So many seconds into the story."""
@@ -113,10 +113,10 @@ async def tell(db: TestDatabase, *, waha_url: str | None = None, session: str = 
     assert isinstance(now, datetime)
     tenant = await rows.a_tenant(db)
     channel = await rows.a_channel(db, tenant, base_url=waha_url, session=session)
-    story = Story(db=db, tenant=tenant, began=now - timedelta(minutes=1))
-    story.conversation = await rows.a_conversation(
+    conversation = await rows.a_conversation(
         db, tenant, channel, inbound_seq=1, out_seq=2, lease_epoch=1
     )
+    story = Story(db=db, tenant=tenant, conversation=conversation, began=now - timedelta(minutes=1))
     await _came_in(story)
     await _was_answered(story)
     await _left(story)

@@ -42,11 +42,16 @@ class Recent(Generic[K, V]):
 
     async def get(self, key: K) -> V:
         """What was read within the last ``ttl``."""
-        entry = self._entries.get(key)
-        if entry is not None and self._now() - entry.read_at < self._ttl:
-            self._entries.move_to_end(key)
-            return entry.value  # type: ignore[return-value] # read at least once by now
         return await self._not_older_than(self._ttl, key)
+
+    def peek(self, key: K) -> V | None:
+        """The same, where no reading is needed for it; else ``None``, as for what does not exist.
+
+        It does not count as use: what only `peek` asks for is read again, and used, every ``ttl``.
+        """
+        entry = self._entries.get(key)
+        fresh = entry is not None and self._now() - entry.read_at < self._ttl
+        return entry.value if fresh and entry else None
 
     async def get_newer(self, key: K, than: timedelta) -> V:
         """What was read within ``than``: for one who has reason to believe it has changed."""

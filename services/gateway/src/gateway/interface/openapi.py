@@ -81,13 +81,30 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
         schemas.pop(unused, None)
     for method, operation in _operations(document):
         answers = operation["responses"]
-        if "422" in answers:
-            answers.update({str(k): v for k, v in errors.errors(422).items()})
-        if operation.get("security"):
-            answers.update({str(k): v for k, v in errors.errors(401, 403, 404).items()})
-            if method == "post":
-                operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
+        answers |= {
+            str(status): told
+            for status, told in errors.errors(*_refusals(method, operation)).items()
+        }
+        if _takes_a_key(method, operation):
+            operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
     return document
+
+
+def _refusals(method: str, operation: dict[str, Any]) -> Iterator[int]:
+    """The statuses that what stands around every route may refuse this one with."""
+    yield from (400, 503)
+    if "422" in operation["responses"]:
+        yield 422
+    if operation.get("security"):
+        yield from (401, 403, 404)
+    if "requestBody" in operation:
+        yield from (408, 413)
+    if _takes_a_key(method, operation):
+        yield from (409, 422)
+
+
+def _takes_a_key(method: str, operation: dict[str, Any]) -> bool:
+    return method == "post" and bool(operation.get("security"))
 
 
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -81,7 +81,7 @@ class MessageIntake:
         conversation: Conversation,
     ) -> bool:
         now = await uow.now()
-        sent_at = sent_when(event, arrival, now)
+        sent_at = sent_when(event, arrival)
         how = _how(event, sent_at, now)
         seen = await uow.messages.typed_since(conversation.id, sent_at) if how is None else None
         if seen is not None:
@@ -152,9 +152,10 @@ async def schedule(
         await uow.tx.enqueue(turn_task(conversation.id, available_at=due))
 
 
-def sent_when(event: MessageEvent, arrival: Arrival, now: datetime) -> datetime:
-    """WhatsApp's time, or that of arrival; a phone whose clock is ahead wrote now."""
-    return min(event.sent_at or arrival.received_at, now)
+def sent_when(event: MessageEvent, arrival: Arrival) -> datetime:
+    """WhatsApp's time, or that of arrival; what is dated ahead of our clock was written when it
+    arrived, so that it keeps its order whoever of several workers is first."""
+    return min(event.sent_at or arrival.received_at, arrival.received_at)
 
 
 def _how(event: MessageEvent, sent_at: datetime, now: datetime) -> AnsweredHow | None:

@@ -98,7 +98,7 @@ class OwnMessages:
         conversation: Conversation,
     ) -> Stored:
         now = await uow.now()
-        sent_at = sent_when(event, arrival, now)
+        sent_at = sent_when(event, arrival)
         recovered = is_recovered(sent_at=sent_at, now=now, from_history=event.recovered_hint)
         message_id = MessageId(new_id())
         stored = await uow.messages.add(

@@ -1,6 +1,7 @@
 """Amounts as people read them."""
 
 from decimal import Decimal
+from functools import lru_cache
 
 from babel.numbers import format_currency, get_currency_symbol
 
@@ -11,6 +12,7 @@ from shared.kernel.money import Money
 _LOCALES = {Language.INDONESIAN: "id_ID", Language.ENGLISH: "en_US"}
 
 
+@lru_cache(maxsize=8192)
 def format_money(money: Money, language: str) -> str:
     """Write an amount for a customer: ``Rp25.000``, ``US$12,50``, ``SGD 9.90``.
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from commerce_agent.domain.services.amounts import AmountSeen, find_amounts
 from commerce_agent.domain.services.links import (
@@ -113,16 +114,17 @@ def fixed_facts(
     return frozenset(found | {link_fact(link) for link in links})
 
 
+@lru_cache(maxsize=8192)
 def name_fact(name: str, *, currency: str = "IDR") -> Fact | None:
     """What lets an answer call a product by a name that sounds like a claim ("Paket Hemat 2").
 
     ``None`` for a name that needs no fact, and for one that holds an amount, a link or a long
     number: whoever writes the catalogue must not lead customers away with it.
     """
-    kinds = {claim.kind for claim in find_claims(name, currency=currency) if not _is_number(claim)}
+    claims = list(find_claims(name, currency=currency))
+    kinds = {claim.kind for claim in claims if not _is_number(claim)}
     harmless = kinds <= {FactKind.PROMISE, FactKind.PRODUCT_CODE}
-    has_claims = any(True for _ in find_claims(name, currency=currency))
-    return Fact(FactKind.NAME, name) if has_claims and harmless else None
+    return Fact(FactKind.NAME, name) if claims and harmless else None
 
 
 def link_fact(link: str) -> Fact:

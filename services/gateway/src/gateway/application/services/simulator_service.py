@@ -22,6 +22,8 @@ from shared.kernel.errors import Invalid, NotFound
 from shared.waha.addresses import ChatAddress, of_phone, phone_of
 
 PICTURE_BYTES = 2_000_000
+MIMETYPES = ("image/jpeg", "image/png", "image/webp", "image/gif")
+"""Of the pictures that `_mimetype` knows."""
 _SHOWN = 200
 """Messages of a chat that a phone loads."""
 

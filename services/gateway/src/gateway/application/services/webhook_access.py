@@ -47,10 +47,11 @@ class WebhookAccess:
             UnknownEndpoint: no such tenant, or no such channel of it.
             BadSignature: there is nothing that could be a signature.
         """
-        known = _choose(await self._endpoints.get(tenant_id), channel_id)
-        if not known:  # it may have been made a moment ago
-            known = _choose(await self._reread(tenant_id), channel_id)
-        if not known:
+        known = self._endpoints.peek(tenant_id) or await self._endpoints.get(tenant_id)
+        chosen = _choose(known, channel_id)
+        if not chosen:  # it may have been made a moment ago
+            chosen = _choose(await self._reread(tenant_id), channel_id)
+        if not chosen:
             raise UnknownEndpoint
         if signature is None or len(signature.strip()) != SIGNATURE_LENGTH:
             raise BadSignature
@@ -63,7 +64,7 @@ class WebhookAccess:
         Raises:
             BadSignature: no secret fits, also after a look at the present ones.
         """
-        known = await self._endpoints.get(tenant_id)
+        known = self._endpoints.peek(tenant_id) or await self._endpoints.get(tenant_id)
         signed_by = _signed_by(_choose(known, channel_id), body, signature)
         if signed_by is None:
             present = await self._reread(tenant_id)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from time import perf_counter
+from typing import TypeAlias
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -16,6 +17,8 @@ from gateway.interface import errors
 from shared.observability.logging import REQUEST_ID
 
 log = structlog.get_logger()
+
+Header: TypeAlias = tuple[bytes, bytes]
 
 REQUESTS = Counter("http_requests_total", "Requests answered", ["method", "route", "status"])
 SECONDS = Histogram(
@@ -37,7 +40,9 @@ _SAFE_HEADERS = {
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
     b"cache-control": b"no-store",
 }
-"""A route that needs more says so itself; these fill in what it left open."""
+"""A route that needs more says so itself; these fill in what it left open. They speak to browsers,
+so the 200 of a webhook, the same few bytes hundreds of times a second, goes without."""
+_WEBHOOKS = "/v1/crm/webhook/"
 
 
 class RequestContext:
@@ -62,7 +67,9 @@ class RequestContext:
             nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = _dressed(message.get("headers", ()), request_id)
+                headers = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                if not _is_stored_webhook(_route(scope), status):
+                    headers += _safe_headers(headers)
                 message = {**message, "headers": headers}
             else:
                 complete = message["type"] == "http.response.body" and not message.get("more_body")
@@ -86,7 +93,7 @@ class RequestContext:
         meters = _meters(method if method in _METHODS else "OTHER", route, status)
         meters.requests.inc()
         meters.seconds.observe(seconds)
-        if meters.routine and not log.is_enabled_for(logging.DEBUG):
+        if meters.silent:
             return
         say = log.debug if meters.routine else log.info
         caller = scope["state"].get("caller")
@@ -109,27 +116,29 @@ class _Meters:
     seconds: Histogram
     routine: bool
     """Hundreds of webhooks a second are counted; only what was refused is worth a line."""
+    silent: bool
 
 
 @cache  # as many as the metrics' registry keeps itself
 def _meters(method: str, route: str, status: int) -> _Meters:
+    routine = route in _QUIET or _is_stored_webhook(route, status)
     return _Meters(
         method=method,
         requests=REQUESTS.labels(method, route, status),
         seconds=SECONDS.labels(route),
-        routine=route in _QUIET or (route.startswith("/v1/crm/webhook/") and status == 200),
+        routine=routine,
+        silent=routine and not log.is_enabled_for(logging.DEBUG),
     )
 
 
-def _dressed(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
-    """The headers with the request's id, and with every safe one that they leave open."""
-    said = {name for name, _ in headers}
-    dressed = [*headers, (b"x-request-id", request_id.encode())]
-    if said.isdisjoint(_SAFE_HEADERS):
-        dressed += _SAFE_HEADERS.items()
-    else:
-        dressed += [pair for pair in _SAFE_HEADERS.items() if pair[0] not in said]
-    return dressed
+def _is_stored_webhook(route: str, status: int) -> bool:
+    return status == 200 and route.startswith(_WEBHOOKS)
+
+
+def _safe_headers(given: Iterable[Header]) -> Iterable[Header]:
+    """Those that the answer leaves open."""
+    said = {name for name, _ in given}
+    return [header for header in _SAFE_HEADERS.items() if header[0] not in said]
 
 
 def _request_id(scope: Scope) -> str:

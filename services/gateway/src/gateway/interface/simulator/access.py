@@ -31,10 +31,10 @@ def is_open(request: Request) -> bool:
     if any(name in request.headers for name in _FORWARDED):
         return False  # a proxy on this machine speaks for somebody who is not
     # a name that was rebound to 127.0.0.1 still stands in the Host header
-    if not _is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or ""):
+    asked = request.headers.get("host", "")
+    if not _is_loopback(_host_of(f"//{asked}")):
         return False
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    return request.headers.get("origin") in (None, f"http://{asked}", f"https://{asked}")
 
 
 async def simulator(request: Request) -> SimulatorService:
@@ -71,6 +71,13 @@ async def shop_of_path(tenant: str, caller: MaybeCaller, phones: Simulator) -> S
 
 
 Shop = Annotated[SimulatedShop, Depends(shop_of_path)]
+
+
+def _host_of(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:  # such as "[::1" without its end
+        return ""
 
 
 def _is_loopback(host: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from gateway.application.ports.simulated_phone import AnswerState, SimulatedCustomer
-from gateway.application.services.simulator_service import NoSuchPhone
+from gateway.application.services.simulator_service import MIMETYPES, NoSuchPhone
 from gateway.crm.dependencies import container_of
 from gateway.interface.errors import errors
 from gateway.interface.schemas.simulator import (
@@ -118,7 +118,11 @@ async def see_messages(
     return SeenAnswer(seen=await simulator.see(shop, address, deliver))
 
 
-@router.get("/tenants/{tenant}/media/{native_id}", response_class=Response)
+@router.get(
+    "/tenants/{tenant}/media/{native_id}",
+    response_class=Response,
+    responses={200: {"content": {mimetype: {} for mimetype in MIMETYPES}}},
+)
 async def get_picture(native_id: str, shop: Shop, simulator: Simulator) -> Response:
     """A picture of a simulated chat."""
     picture = await simulator.picture(shop, native_id)

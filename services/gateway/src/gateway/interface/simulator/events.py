@@ -16,6 +16,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from gateway.application.ports.simulated_phone import SimulatedPhones, SimulatedShop
 from gateway.bootstrap import Container
 from gateway.crm.dependencies import container_of
+from gateway.interface.errors import errors
 from gateway.interface.simulator.access import Shop
 from shared.cache.port import Cache
 from shared.kernel.errors import Unavailable
@@ -36,6 +37,7 @@ def topic(shop: SimulatedShop, address: str) -> str:
 @router.get(
     "/simulator/api/tenants/{tenant}/customers/{address}/events",
     response_class=EventSourceResponse,
+    responses=errors(401, 404),
 )
 async def events(request: Request, shop: Shop, address: str) -> AsyncIterator[ServerSentEvent]:
     """`changed`: read the chat again; `typing` with `{"on": true}`. Ends after ten minutes."""

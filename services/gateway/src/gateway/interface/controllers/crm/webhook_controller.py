@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from functools import lru_cache
 from types import TracebackType
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
@@ -89,20 +90,19 @@ class WhatsAppWebhook:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["route"] = ROUTE
         try:
-            tenant_id, channel_id = _address(scope["path"])
+            address = _address(scope["path"])
             if scope["method"] != "POST":
                 raise HTTPException(405, "webhooks are posted", {"allow": "POST"})
             with self._room:
-                await self._accept(scope, receive, tenant_id, channel_id)
+                await self._accept(scope, receive, address.tenant_id, address.channel_id)
         except ClientGone:
             return
         except (DomainError, HTTPException) as error:
             response = errors.response(errors.of_any(error, scope), scope)
             await response(scope, receive, send)
         else:
-            start, body = _queued(tenant_id)
-            await send(start)
-            await send(body)
+            await send(address.start)
+            await send(address.body)
 
     async def _accept(
         self, scope: Scope, receive: Receive, tenant_id: TenantId, channel_id: ChannelId | None
@@ -134,21 +134,29 @@ class WhatsAppWebhook:
             raise Unavailable("the event could not be stored in time") from error
 
 
+class _Address(NamedTuple):
+    """What a path says, and what it is answered once the event is stored."""
+
+    tenant_id: TenantId
+    channel_id: ChannelId | None
+    start: Message
+    body: Message
+
+
 @lru_cache(maxsize=10_000)
-def _address(path: str) -> tuple[TenantId, ChannelId | None]:
+def _address(path: str) -> _Address:
     match = _PATH.match(path)
     if match is None:
         raise UnknownEndpoint
-    return TenantId(UUID(match[1])), ChannelId(UUID(match[2])) if match[2] else None
-
-
-@lru_cache(maxsize=10_000)
-def _queued(tenant_id: TenantId) -> tuple[Message, Message]:
-    """The answer to what is stored."""
+    tenant_id = TenantId(UUID(match[1]))
     body = orjson.dumps({"status": "queued", "tenant_id": str(tenant_id)})
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    start = {"type": "http.response.start", "status": 200, "headers": headers}
-    return start, {"type": "http.response.body", "body": body}
+    return _Address(
+        tenant_id,
+        ChannelId(UUID(match[2])) if match[2] else None,
+        {"type": "http.response.start", "status": 200, "headers": headers},
+        {"type": "http.response.body", "body": body},
+    )
 
 
 def _headers(given: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
