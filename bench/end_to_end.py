@@ -15,11 +15,13 @@ Each part ends with the auditor: a run that broke a promise is a failed run, how
 import asyncio
 import itertools
 import json
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -187,8 +189,7 @@ async def a_platform(
     options: Options, settings: dict[str, str], stubs: Stubs
 ) -> AsyncIterator["Bench"]:
     """Gateway and database with all shops; the workers are started by the parts."""
-    folder = options.folder / f"{new_id().hex[:8]}"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(dir=options.folder))
     async with Platform(folder, settings=settings) as platform:
         numbers = await _numbers(platform.database, stubs)
         bench = Bench(platform, numbers, stubs)

@@ -45,7 +45,7 @@ from llm_worker.domain.value_objects.model_name import ModelName
 from llm_worker.domain.value_objects.provider import ProviderType
 from llm_worker.infrastructure.llm.circuit_breaker import CircuitBreakerRegistry
 from llm_worker.infrastructure.llm.llm_factory import LLMFactory
-from llm_worker.infrastructure.llm.model_call import ModelCaller
+from llm_worker.infrastructure.llm.model_call import ModelCaller, _Run
 from shared.config.settings import (
     CacheSettings,
     LlmSettings,
@@ -80,10 +80,12 @@ STAGES = (
 )
 BESIDE_THE_GRAPH = (
     (crm_langgraph_runner, "build_messages", "prompt"),
+    (ModelCaller, "call_recorded", "resilience"),
+    (_Run, "_send", REST),
     (crm_langgraph_runner, "check_draft", "check"),
     (crm_langgraph_runner, "to_whatsapp", "check"),
 )
-"""What of our agent the usual one has nothing of."""
+"""What of our agent the usual one has nothing of. The model is asked within the graph, as there."""
 ORDER = ("claim", "load", "prompt", "graph", "model", "tools", "journal", "check", "commit", "rest")
 ASKED = "Halo kak, ada kopi susu?"
 
@@ -246,13 +248,13 @@ async def _against_langgraph(options: Options) -> list[Row]:
             ratios(graph, peers),
             goal=0.30,
             better="lower",
-            note="graph, loop, model calls with breaker and retry, tool call",
+            note="graph, loop, model calls, tool call",
         ),
         row(
             "turn.agent_vs_langgraph",
             ratios(mine, peers),
             better="lower",
-            note="with prompt and outgoing check, which the peer has none of",
+            note="with prompt, breaker, retry, timeout and outgoing check: the peer has none",
         ),
     ]
 
