@@ -56,7 +56,7 @@ _STORE = """
                                   received_at)
         SELECT id, tenant_id, source, endpoint_id, body, body_sha256, headers::jsonb,
                (SELECT now FROM clock)
-        FROM given ORDER BY body_sha256
+        FROM given ORDER BY body_sha256, tenant_id, endpoint_id -- no deadlock between gateways
         ON CONFLICT (tenant_id, source, endpoint_id, body_sha256) DO NOTHING
         RETURNING id, tenant_id
     )
@@ -103,6 +103,7 @@ class InboxWriter:
         self._connection: asyncpg.Connection | None = None
 
     async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
         self._flusher = asyncio.create_task(self._flush(), name="inbox-flusher")
         return self
 
@@ -127,7 +128,7 @@ class InboxWriter:
         """
         if self._closing:
             raise InboxUnavailable
-        waiting = _Waiting(event, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(event, self._loop.create_future())
         self._waiting.append(waiting)
         self._arrived.set()
         await waiting.stored

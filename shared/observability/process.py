@@ -1,6 +1,7 @@
 """The life of a service process: settings, logs, signals, metrics, exit code."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,6 +15,9 @@ from shared.observability.metrics import serve_metrics
 
 Serve = Callable[[PlatformSettings, asyncio.Event], Awaitable[None]]
 """Runs a service until the event is set, then finishes what it holds and returns."""
+
+_NEW_OBJECTS = 10_000
+"""Containers made and not freed, after which the collector looks at the young ones."""
 
 log = structlog.get_logger()
 
@@ -33,10 +37,19 @@ def run_services(process: str, services: Mapping[str, Serve]) -> None:
     except ValidationError as error:
         sys.exit(_settings_problem(error))
     logging.configure(process, settings.observability)
+    _spare_the_collector()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         fine = runner.run(_run(process, settings, services))
     if not fine:
         sys.exit(1)
+
+
+def _spare_the_collector() -> None:
+    """What is imported by now stays for good, and requests make few cycles: looking at everything
+    after each 700 new objects took a tenth of a busy gateway's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS, 10, 10)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -3,9 +3,10 @@
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from time import perf_counter
 from typing import TypeAlias
 
@@ -52,12 +53,13 @@ class RequestContext:
     def __init__(self, app: ASGIApp, *, now: Callable[[], float] = perf_counter) -> None:
         self._app = app
         self._now = now
+        self._ids = _new_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        request_id = _given_id(scope) or next(self._ids)
         # a copy of its own: what one request learns (its caller, say) is no other's to see
         scope["state"] = {**scope.get("state", {}), "request_id": request_id}
         began = self._now()
@@ -141,13 +143,19 @@ def _safe_headers(given: Iterable[Header]) -> Iterable[Header]:
     return [header for header in _SAFE_HEADERS.items() if header[0] not in said]
 
 
-def _request_id(scope: Scope) -> str:
+def _given_id(scope: Scope) -> str | None:
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             given = str(value, "latin-1")
             if _SANE_ID.match(given):
                 return given
-    return os.urandom(16).hex()
+    return None
+
+
+def _new_ids() -> Iterator[str]:
+    """Unlike those of any other process, and no secret: the kernel is asked once."""
+    ours = os.urandom(10).hex()
+    return (f"{ours}{number:012x}" for number in count(1))
 
 
 def _route(scope: Scope) -> str:

@@ -35,11 +35,12 @@ class Patience:
         self._seconds = seconds
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)  # which asks for the loop again if it is not told
         assert task is not None
         self._over = False
         self._task, self._cancelling = task, task.cancelling()
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._end)
+        self._timer = loop.call_later(self._seconds, self._end)
 
     def _end(self) -> None:
         self._over = True
