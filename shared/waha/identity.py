@@ -29,12 +29,13 @@ def read_id(raw: Any) -> MessageId | None:
         raw = raw.get("_serialized") or raw.get("id") or raw.get("ID")
     if not isinstance(raw, str):
         return None
-    full = clean(raw, _LONGEST).strip()
+    full = raw[: _LONGEST * 2].strip()
     own: bool | None = None
     chat: str | None = None
     if found := _PREFIXED.match(full):
         own, chat, full = found[1] == "true", normalise(found[2]), found[3]
-    native = _PARTICIPANT.sub("", full)
+    # only the name is cleaned: an address with a NUL in it is nobody's
+    native = clean(_PARTICIPANT.sub("", full), _LONGEST).strip()
     return MessageId(native, own, chat) if native else None
 
 

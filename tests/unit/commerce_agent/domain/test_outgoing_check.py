@@ -571,3 +571,15 @@ def test_hostile_text_takes_no_time(piece: str) -> None:
     began = time.process_time()
     check_draft(piece * (LONGEST_DRAFT // len(piece)), [])
     assert time.process_time() - began < 1
+
+
+def test_pairs_of_digits_are_an_account_where_the_words_say_so_and_sizes_elsewhere() -> None:
+    assert check_draft("Rekening: 12 34 56 78 90", [])
+    assert check_draft("Transfer ke BCA 12 34 56 78 90 ya", [])
+    assert not check_draft("Tersedia ukuran 36 37 38 39 40", [])
+
+
+def test_an_order_that_we_sent_is_a_claim_however_it_is_said() -> None:
+    assert check_draft("Pesanan Kakak sudah kami kirim", [])
+    assert check_draft("Orderan telah saya proses ya Kak", [])
+    assert not check_draft("Pesanan Kakak belum kami kirim", [])

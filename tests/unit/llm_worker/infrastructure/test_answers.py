@@ -186,3 +186,17 @@ def test_deep_arguments_are_a_problem_and_no_call() -> None:
     proper = [{"id": "1", "name": "check_stock", "args": deep, "type": "tool_call"}]
     (call,) = read_answer(AIMessage("", tool_calls=proper), TOOLS).tool_calls
     assert (call.args, call.problem) == ({}, "arguments are nested too deeply")
+
+
+def test_what_cannot_be_written_down_is_left_out() -> None:
+    call = {
+        "id": "call\0_1",
+        "name": "search_products",
+        "args": {"query": "ko\0pi\ud800", "many": [10**30, {"a\x1b": "\x07b"}]},
+    }
+    answer = read_answer(AIMessage("Halo\0\x1b[31m \ud800Kak\n\tya", tool_calls=[call]))
+
+    assert answer.text == "Halo[31m Kak\n\tya"
+    (read,) = answer.tool_calls
+    assert read.id == "call_1"
+    assert read.args == {"query": "kopi", "many": [str(10**30), {"a": "b"}]}

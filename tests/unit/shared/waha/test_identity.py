@@ -112,3 +112,10 @@ def test_the_other_address_of_a_person_is_found_where_the_engine_says_it(
 ) -> None:
     found = alternate({"_data": data}, LID, own=own, me=ME)  # type: ignore[arg-type]
     assert found == expected
+
+
+def test_an_address_with_a_nul_in_an_id_is_nobodys() -> None:
+    found = read_id("false_62811000111\0@c.us_AB\0CD")
+
+    assert found is not None
+    assert (found.native, found.own, found.chat) == ("ABCD", False, None)

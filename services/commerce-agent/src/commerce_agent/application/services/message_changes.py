@@ -124,7 +124,12 @@ class MessageChanges:
 
 
 async def _locked(
-    uow: UnitOfWork, channel: Channel, native_id: str, *, own: bool | None = None
+    uow: UnitOfWork,
+    channel: Channel,
+    native_id: str,
+    *,
+    own: bool | None = None,
+    is_alone: bool = False,
 ) -> tuple[Conversation, StoredMessage | None] | None:
     """The conversation of a message, locked, and the message as it is under that lock; ``None`` in
     its place: it is a send of ours. ``None``: nobody knows the id yet. ``own`` says whether it must
@@ -135,10 +140,13 @@ async def _locked(
     if message is None and own is not False:
         conversation_id = await uow.sends.find_conversation(channel.id, native_id)
     if conversation_id is None:
-        return None
+        if is_alone:
+            return None
+        await uow.early.alone(channel.id, native_id)  # the message may be arriving this moment
+        return await _locked(uow, channel, native_id, own=own, is_alone=True)
     conversation = await uow.conversations.find(conversation_id)
     if conversation is None:  # merged into another this moment
-        return await _locked(uow, channel, native_id, own=own)
+        return await _locked(uow, channel, native_id, own=own, is_alone=is_alone)
     return conversation, await uow.messages.find(channel.id, native_id, direction=direction)
 
 

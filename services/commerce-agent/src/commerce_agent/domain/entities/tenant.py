@@ -47,7 +47,7 @@ class UnknownTimezone(Invalid):
 
 
 class BadLink(Invalid):
-    """A link is an ``https://`` or ``http://`` address with a host."""
+    """A link is an ``https://`` or ``http://`` address with a host, and no blank or backslash."""
 
     code = "bad_link"
 
@@ -210,6 +210,10 @@ def _links(addresses: Iterable[str]) -> tuple[str, ...]:
             parts = urlsplit(address)
         except ValueError as error:
             raise BadLink from error
-        if parts.scheme not in ("http", "https") or not parts.hostname or " " in address:
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or re.search(r"[ \\]", address)
+        ):
             raise BadLink
     return kept

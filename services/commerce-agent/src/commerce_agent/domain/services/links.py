@@ -44,6 +44,11 @@ _EMAIL = re.compile(
 _NAME = re.compile(r"(?<![\w@.])@[a-z][\w.]{2,}", re.IGNORECASE)
 _DIGITS = re.compile(r"(?<!\d)\+?\(?\d(?:[ \t.()-]{0,3}\d){7,}(?!\d)")
 _GROUP = re.compile(r"\d+")
+_OF_AN_ACCOUNT = re.compile(
+    r"\b(?:rek|norek|rekening\w*|accounts?|acct?|akun|iban|va|virtual account|transfer|bca|bri|bni"
+    r"|mandiri|bsi|cimb|ovo|gopay|dana)\b[^\n]{0,30}\Z",
+    re.IGNORECASE,
+)
 
 
 class LeadKind(StrEnum):
@@ -84,7 +89,8 @@ def find_addresses(text: str) -> Iterator[Lead]:
 
 
 def find_long_numbers(text: str) -> Iterator[Lead]:
-    """Telephone and account numbers: eight digits or more, also with spaces and dashes.
+    """Telephone and account numbers: eight digits or more, also with spaces and dashes; pairs of
+    digits, which may be sizes, only where the words before speak of an account.
 
     ``text`` has been through `visible_text`; amounts, dates and times are already masked.
     """
@@ -93,7 +99,9 @@ def find_long_numbers(text: str) -> Iterator[Lead]:
         value = same_number("".join(groups))
         is_phone = match[0].startswith("+") or value.startswith("0")
         single = all(len(group) == 1 for group in groups)
-        if is_phone or single or all(len(group) >= 3 for group in groups):
+        whole = single or all(len(group) >= 3 for group in groups)
+        before = text[max(0, match.start() - 50) : match.start()]
+        if is_phone or whole or _OF_AN_ACCOUNT.search(before):
             kind = LeadKind.PHONE if is_phone else LeadKind.ACCOUNT
             yield Lead(kind, match.start(), match.end(), value)
 

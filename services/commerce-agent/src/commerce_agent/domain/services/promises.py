@@ -72,7 +72,8 @@ _PATTERNS: dict[Promise, re.Pattern[str]] = {
         r"""
         \b(?:pesanan|order|orderan|paket)\w*(?:\s\w+){0,3}\s(?:sudah|telah|berhasil|udah|sedang)
             (?:\s\w+){0,2}\s(?:dikirim|diproses|proses|dibuat|dicatat|catat|dikonfirmasi|masuk
-            |diterima|dibatalkan|siap|dalam\sperjalanan)\b
+            |diterima|dibatalkan|siap|dalam\sperjalanan
+            |(?:kami|saya)\s(?:kirim|antar|buat|catat|proses|terima|konfirmasi|batal)\w*)\b
         | \b(?:sudah|telah|berhasil)\s(?:\w+\s){0,2}(?:pesankan|orderkan|catatkan
             |buatkan\spesanan)\b
         | \border(?:\s\w+){0,3}\s(?:has\sbeen|have\sbeen|is|was|been)\s(?:\w+\s)?(?:placed

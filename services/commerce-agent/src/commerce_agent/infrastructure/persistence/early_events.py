@@ -2,13 +2,15 @@
 
 from datetime import timedelta
 
-from sqlalchemy import and_, func
+from sqlalchemy import and_, func, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from commerce_agent.application.ports.early_events import EarlyEvent
 from commerce_agent.infrastructure.persistence.tables import early_events
 from shared.kernel.ids import ChannelId, TenantId
+
+_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
 class SqlEarlyEvents:
@@ -17,6 +19,10 @@ class SqlEarlyEvents:
     def __init__(self, connection: AsyncConnection, tenant_id: TenantId) -> None:
         self._connection = connection
         self._tenant_id = tenant_id
+
+    async def alone(self, channel_id: ChannelId, native_id: str) -> None:
+        name = f"early {channel_id} {native_id}"
+        await self._connection.execute(_ALONE, {"name": name})
 
     async def keep(self, channel_id: ChannelId, native_id: str, event: EarlyEvent) -> None:
         statement = insert(early_events).values(
@@ -40,6 +46,7 @@ class SqlEarlyEvents:
         )
 
     async def take(self, channel_id: ChannelId, native_id: str) -> list[EarlyEvent]:
+        await self.alone(channel_id, native_id)
         rows = await self._connection.execute(
             early_events.delete()
             .where(

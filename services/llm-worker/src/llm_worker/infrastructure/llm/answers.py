@@ -2,7 +2,9 @@
 
 OpenAI-compatible servers differ most here. Reasoning arrives inside the text, tool calls arrive as
 JSON in the text, arguments arrive as an object, as ``"null"`` or encoded twice. Whatever comes,
-neither reasoning nor raw JSON of a tool call is left in ``Answer.text``.
+neither reasoning nor raw JSON of a tool call is left in ``Answer.text``, and everything in an
+`Answer` can be written down: PostgreSQL keeps no NUL, and nothing encodes half a surrogate pair or
+a number of a hundred digits.
 """
 
 import json
@@ -18,6 +20,10 @@ MAX_ANSWER_CHARACTERS = 100_000
 _MAX_JSON_VALUES = 64
 _DEEPEST = 32
 """Levels of JSON that are followed; no tool wants more than three."""
+
+_NOT_WRITTEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters (a terminal's colours among them) and halves of surrogate pairs."""
+_LARGEST = 2**63 - 1
 
 _THINK = r"(?:think|thinking|thought|reasoning|reflection)"
 _THOUGHT_TAG = re.compile(rf"<(/?){_THINK}\b[^<>]{{0,200}}>", re.IGNORECASE)
@@ -74,7 +80,7 @@ def read_answer(message: "AIMessage", tool_names: Collection[str] = ()) -> Answe
     A call written as JSON into the text counts only if ``tool_names`` holds its name; others are
     cut out all the same. Text calls are ignored when the message also has proper ones.
     """
-    raw = _text_of(message.content)[:MAX_ANSWER_CHARACTERS]
+    raw = _NOT_WRITTEN.sub("", _text_of(message.content)[:MAX_ANSWER_CHARACTERS])
     text = strip_reasoning(raw)
     calls = list(_proper_calls(message))
     text, written = _cut_calls(text)
@@ -197,7 +203,20 @@ def _with_ids(calls: list[_Call]) -> Iterator[ToolCall]:
         while unique in seen:
             unique = f"{unique}_{position}"
         seen.add(unique)
-        yield ToolCall(unique, name, args, problem)
+        yield ToolCall(_written(unique), _written(name), _written(args), problem)
+
+
+def _written(value: Any) -> Any:
+    """The same value, as it can be written down; a number that is too large becomes its digits."""
+    if isinstance(value, str):
+        return _NOT_WRITTEN.sub("", value)
+    if isinstance(value, Mapping):
+        return {_written(key): _written(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_written(inner) for inner in value]
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        return str(value)
+    return value
 
 
 def _cut_calls(text: str) -> tuple[str, list[_Call]]:
