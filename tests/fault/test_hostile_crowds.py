@@ -13,8 +13,6 @@ from commerce_agent.domain.services.turn_rules import REPLIES_IN_A_ROW
 from tests.fault.hostile.house import House, a_number
 from tests.support.waha_webhooks import CUSTOMER, ENGINES, Engine, Webhook, Webhooks, new_native_id
 
-pytestmark = pytest.mark.whole
-
 
 async def test_61_a_hundred_messages_in_a_second_from_one_number(house: House) -> None:
     """All are stored in their order; one customer's flood costs a few answers, not a hundred."""
@@ -81,7 +79,10 @@ async def test_63_a_bot_that_answers_every_answer_is_left_to_a_person(house: Hou
     conversation = await house.path.one(
         "SELECT owner, owner_reason FROM conversations WHERE tenant_id = $1", house.tenant.id
     )
-    assert (conversation["owner"], conversation["owner_reason"]) == ("person", "too_many_replies")
+    assert (conversation["owner"], conversation["owner_reason"]) == (
+        "person",
+        "handed over: too_many_replies",
+    )
     replies = await house.path.fetch(
         "SELECT DISTINCT reply_id FROM sends WHERE tenant_id = $1 AND kind = 'ai'", house.tenant.id
     )

@@ -10,13 +10,10 @@ import hmac
 
 import httpx2
 import orjson
-import pytest
 
 from tests.fault.hostile.house import House, a_number, is_refused
 from tests.support import rows
 from tests.support.waha_webhooks import SECRET, new_native_id, sign
-
-pytestmark = pytest.mark.whole
 
 DAYS = 86_400.0
 

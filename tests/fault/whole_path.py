@@ -104,7 +104,8 @@ class UntilIdle:
 
     def __init__(self, inner: TaskQueue, stop: asyncio.Event) -> None:
         self._inner, self._stop = inner, stop
-        self.claims: list[Claim] = []
+        self.claimed = 0
+        """How many; a claim that is done may be forgotten."""
 
     async def claim(
         self, queue: Queue, limit: int, *, wait: timedelta, attempts_below: int | None = None
@@ -112,7 +113,7 @@ class UntilIdle:
         claims = await self._inner.claim(
             queue, limit, wait=timedelta(0), attempts_below=attempts_below
         )
-        self.claims.extend(claims)
+        self.claimed += len(claims)
         if not claims:
             self._stop.set()
         return claims
@@ -233,7 +234,7 @@ class WholePath:
             await consume(
                 until_idle, [queue], routes, stop=stop, settings=self.settings.queue, rng=self._dice
             )
-            claimed += len(until_idle.claims)
+            claimed += until_idle.claimed
         return claimed
 
     async def jump(self, seconds: float) -> None:
@@ -241,6 +242,10 @@ class WholePath:
         self._offset += seconds
         self.waits.now += max(seconds, 0)
         await self.db.jump(self._offset)
+
+    async def jump_to_today(self) -> None:
+        """Undo all jumps."""
+        await self.jump(-self._offset)
 
     async def later(self, seconds: float) -> int:
         await self.jump(seconds)

@@ -46,6 +46,8 @@ LATTE: dict[str, Any] = {
     "description": "Espresso dan susu.",
     "variants": [{"sku": "LAT", "price": {"amount": 25000, "currency": "IDR"}, "stock": 7}],
 }
+_PACE = ("next_send_at",)
+"""Columns that every successful send moves on; nobody owns them."""
 _BELONGINGS = (
     "tenants", "channels", "products", "variants", "customers", "customer_aliases",
     "conversations", "messages", "message_anomalies", "sends", "inbox_events", "queue_messages",
@@ -112,7 +114,9 @@ class House:
         return self.path.db
 
     async def move_in(self, **tenant: Any) -> Tenant:
-        """Another shop, with a product and nobody's messages yet."""
+        """Another shop, with a product and nobody's messages yet, today: what an earlier visit
+        did with the clock is undone, or a phone's "now" would be news of yesterday."""
+        await self.path.jump_to_today()
         return await _a_tenant(self.path, **tenant)
 
     @asynccontextmanager
@@ -178,16 +182,18 @@ class House:
         )
 
     async def belongings(self, tenant: Tenant | None = None, *tables: str) -> str:
-        """A print of everything that a tenant has; equal prints, equal rows."""
+        """A print of everything that a tenant has; equal prints, equal rows, but for the pace."""
         whose = (tenant or self.tenant).id
         found = []
         for table in tables or _BELONGINGS:
             column = "id" if table == "tenants" else "tenant_id"
             found.append(
                 await self.db.fetchval(
-                    f"SELECT md5(coalesce(string_agg(t::text, '' ORDER BY t::text), ''))"
-                    f" FROM {table} t WHERE {column} = $1",
+                    "SELECT md5(coalesce(string_agg(row, '' ORDER BY row), ''))"
+                    f" FROM (SELECT (to_jsonb(t) - $2::text[])::text AS row"
+                    f" FROM {table} t WHERE {column} = $1) AS rows",
                     whose,
+                    list(_PACE),
                 )
             )
         return " ".join(found)
