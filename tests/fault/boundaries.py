@@ -9,8 +9,9 @@ that uvicorn answers; the ordinal counts its boundaries from 1. Not counted is
 
 - what runs by the clock alone: heartbeats, wake-ups, renewals, sweeps, the look at channels that a
   start begins with;
-- what only prepares a statement: connecting, catalogue look-ups, ``BEGIN``, the tenant or role of a
-  transaction, ``ROLLBACK``. Dying there is dying before the statement;
+- what only prepares a statement: connecting and the new session's settings, catalogue look-ups,
+  ``BEGIN``, the tenant or role of a transaction, ``ROLLBACK``. Dying there is dying before the
+  statement; and which statement opens the pool's next connection is chance;
 - of a loop that polls (``consume …``, ``relay of …``) what found nothing to do. Whether a statement
   finds something is known afterwards, so it is hit after it, never before.
 
@@ -97,7 +98,7 @@ _PREFIX = re.compile(r"(?<=^relay of ).*\.")
 """Of a broker's queue names: each run has its own."""
 _ID = re.compile(r" ?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PREPARES = re.compile(
-    r"\s*(;|BEGIN|ROLLBACK|SET LOCAL ROLE|SELECT set_config\('app\.tenant'"
+    r"\s*(;|BEGIN|ROLLBACK|SET idle_in_|SET LOCAL ROLE|SELECT set_config\('app\.tenant'"
     r"|.*\bpg_catalog\.|SELECT\s.*set_config\('jit')",
     re.DOTALL,
 )
@@ -122,17 +123,26 @@ _request: ContextVar[str | None] = ContextVar("request", default=None)
 
 
 def _remember_parents() -> None:
-    """Unnamed tasks, as `asyncio.gather` makes them, work for the one who made them."""
-    create_task = asyncio.BaseEventLoop.create_task
+    """Unnamed tasks, as `asyncio.gather` makes them, work for the one who made them.
 
-    @wraps(create_task)
-    def remembering(self: Any, coro: Any, **options: Any) -> Any:
-        task = create_task(self, coro, **options)
+    Whatever loop the services run on: libuv's takes no patch, but any loop takes a task factory.
+    """
+    from shared.observability import process
+
+    make = process.loop_factory() or asyncio.new_event_loop
+
+    def remembering(loop: Any, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        task = asyncio.Task(coro, loop=loop, **options)
         with contextlib.suppress(RuntimeError):
             _parents[task] = asyncio.current_task()
         return task
 
-    asyncio.BaseEventLoop.create_task = remembering  # type: ignore[method-assign]
+    def make_remembering() -> asyncio.AbstractEventLoop:
+        loop = make()
+        loop.set_task_factory(remembering)
+        return loop
+
+    process.loop_factory = lambda: make_remembering
 
 
 def _work() -> tuple[str, asyncio.Task[Any]] | None:

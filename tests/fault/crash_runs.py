@@ -50,7 +50,8 @@ SETTINGS = {
 }
 BOUNDS = Bounds(lease=timedelta(seconds=2), sweep=timedelta(seconds=1))
 STANDSTILL = 3.5
-"""Seconds: past every lease and the sweep after it, and less than an unclear send waits."""
+"""Seconds: past every lease and the sweep after it and past the longest call, which is half of what
+an unclear send waits, and less than that wait."""
 _AT_ONCE = 12 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "2"))
 """Runs mostly wait; together they keep two cores busy without starving a lease of two seconds."""
 _CROWDED = 4 * (os.cpu_count() or 1)
@@ -297,17 +298,18 @@ class Run:
         await until(delivered)
         self.auditor.accepted(self.shop.id, webhook.body)
 
-    async def staff(self, path: str, body: Any = None) -> bool:
-        """One request of the inbox; ``False``: nobody knows what became of it."""
+    async def staff(self, path: str, body: Any = None, *, key: str = "") -> int:
+        """One request of the inbox; the answer's status, or 0: nobody knows what became of it.
+        With the ``key`` of an earlier request it is that request, repeated."""
         headers = {
             "Authorization": f"Bearer {self.shop.key}",
-            "Idempotency-Key": uuid4().hex,
+            "Idempotency-Key": key or uuid4().hex,
         }
         url = f"{self.shop.base}{path}"
         with suppress(httpx2.TransportError):
             answer = await self._http.post(url, json=body, headers=headers, timeout=_WAHA_WAITS)
-            return answer.is_success
-        return False
+            return answer.status_code
+        return 0
 
     async def fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         """Read above row-level security."""

@@ -9,12 +9,8 @@ import threading
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.support import fork_server
 from tests.support.fork_server import ForkedService, spawn
-
-pytestmark = pytest.mark.whole
 
 
 def tell() -> None:
@@ -44,8 +40,9 @@ def a_child(tmp_path: Path, function: str, **environment: str) -> ForkedService:
 
 
 def until_waiting(tmp_path: Path) -> None:
+    log = tmp_path / "child.log"  # which the child itself makes
     end = time.monotonic() + 10
-    while "waiting" not in (tmp_path / "child.log").read_text():
+    while not log.exists() or "waiting" not in log.read_text():
         assert time.monotonic() < end, "the child never began"
         time.sleep(0.01)
 

@@ -111,7 +111,8 @@ DOORS = (
         name="inbox-looks-before-it-inserts",
         breaks="of two deliveries at the same moment one is refused",
         file="shared/inbox.py",
-        old="FROM given ORDER BY body_sha256\n"
+        old="FROM given ORDER BY body_sha256, tenant_id, endpoint_id"
+        " -- no deadlock between gateways\n"
         "        ON CONFLICT (tenant_id, source, endpoint_id, body_sha256) DO NOTHING",
         new="FROM given WHERE NOT EXISTS (SELECT FROM inbox_events e WHERE\n"
         "            (e.tenant_id, e.source, e.endpoint_id, e.body_sha256) = (given.tenant_id,\n"
@@ -171,8 +172,8 @@ DOORS = (
         name="groups-answered",
         breaks="what people say among themselves in a group becomes a customer's message",
         file="shared/waha/addresses.py",
-        old="return kind(address) in (AddressKind.PERSON, AddressKind.LID)",
-        new="return kind(address) is not AddressKind.UNKNOWN",
+        old='"g.us": AddressKind.GROUP',
+        new='"g.us": AddressKind.PERSON',
         tests=("tests/unit/shared/waha/test_parsing.py::test_what_is_not_for_the_shop_is_ignored",),
         says='assert event == IgnoredEvent(session="shop", reason=kind, event="message.any")',
     ),
