@@ -175,13 +175,17 @@ class Customers:
 
     @asynccontextmanager
     async def writing(self, *, every: float = 0.25) -> AsyncIterator[None]:
+        delivering = asyncio.Lock()
+
         async def write() -> None:
             while True:
-                await self.one()
+                async with delivering:
+                    await self.one()
                 await asyncio.sleep(every)
 
         async with at_work(write()):
             yield
+            await delivering.acquire()  # a delivery that is under way gets its answer
 
     async def try_again(self) -> None:
         """Deliver again what was refused; now it is accepted."""

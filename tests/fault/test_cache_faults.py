@@ -22,8 +22,6 @@ from tests.support.postgres import TestDatabase
 from tests.support.redis import RedisForTests
 from tests.support.waha_webhooks import CUSTOMER
 
-pytestmark = pytest.mark.whole
-
 FAULTS = {
     "down": lambda proxy: (proxy.refuse(), proxy.reset()),
     "slow": lambda proxy: proxy.delay(2),
@@ -124,7 +122,12 @@ async def test_row_15_a_cache_that_holds_something_else_makes_no_answer_wrong(
 
 
 @pytest.mark.parametrize(
-    "fault", ["down", "slow", pytest.param("black hole", marks=pytest.mark.whole)]
+    "fault",
+    [
+        "down",
+        pytest.param("slow", marks=pytest.mark.whole),
+        pytest.param("black hole", marks=pytest.mark.whole),
+    ],
 )
 async def test_row_15_a_cache_in_trouble_leaves_accepting_answering_and_keys_as_they_are(
     fault: str, wired: Wired
@@ -150,17 +153,26 @@ async def test_row_15_a_cache_in_trouble_leaves_accepting_answering_and_keys_as_
     await live.db.execute("UPDATE api_keys SET revoked_at = platform_now()")
     await until(lambda: _is_refused(live))
 
-    ready = await live.http.get("/ready")
-    assert (ready.status_code, ready.json()["checks"]["cache"]) == (200, "degraded")
+    assert not await _cache_is_there(live)
     assert live.logged("cache_away")
     wired.proxy.pass_through()
-    await until(lambda: live.logged("cache_back"))
+    await until(lambda: _cache_is_there(live))
+    assert live.logged("cache_back")
     await wired.says("empat")
     assert wired.past("empat") == [*PAST, "tiga", "Jawaban untuk: tiga"]
     assert live.said(CUSTOMER) == [
         f"Jawaban untuk: {text}" for text in ("satu", "dua", "tiga", "empat")
     ]
     await live.rest()
+
+
+async def _cache_is_there(live: Live) -> bool:
+    """As the gateway says, which is ready without it too."""
+    ready = await live.http.get("/ready")
+    assert ready.status_code == 200
+    checked = ready.json()["checks"]["cache"]
+    assert checked in ("ok", "degraded")
+    return bool(checked == "ok")
 
 
 async def _is_refused(live: Live) -> bool:

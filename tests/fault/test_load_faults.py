@@ -172,6 +172,21 @@ async def gateway(
         stack.start("gateway", patch=f"{plants.__name__}:few_files")
         await stack.ready()
         yield stack
+        await _work_is_done(stack)
+
+
+async def _work_is_done(stack: Stack) -> None:
+    """What the gateway has accepted meets the worker that it waited for."""
+    stack.start("commerce-agent")
+    await stack.ready()
+    await until(lambda: _nothing_is_received(stack), seconds=60)
+
+
+async def _nothing_is_received(stack: Stack) -> bool:
+    open_events = await stack.database.fetchval(
+        "SELECT count(*) FROM inbox_events WHERE state = 'received'"
+    )
+    return bool(open_events == 0)
 
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -263,3 +278,4 @@ async def test_39_five_thousand_silent_connections_keep_nobody_out(
             await asyncio.sleep(21)  # their time to say something
             assert await _are_hung_up_on(crowd) == 5_000
         assert (await stack.http.get("/health")).status_code == 200
+        await _work_is_done(stack)

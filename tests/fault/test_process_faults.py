@@ -379,15 +379,18 @@ async def _first_send(shop: Shop) -> Record:
 async def test_37_a_worker_that_stands_still_inside_a_transaction_holds_up_nobody_for_long(
     stack: Stack, llm: FakeLlm, waha: FakeWaha
 ) -> None:
-    """It has the conversation's lock. The server ends its transaction, and another answers."""
+    """It has the conversation's lock and the model's answer. The server ends its transaction, and
+    another worker says what the model has answered."""
     shop = await stack.a_shop("kopi", llm=llm, waha=waha)
-    llm.script(Say("dari yang tertidur", delay=0.5))
+    llm.script(Say(ANSWER, delay=0.5))
     await shop.receives(shop.hooks.message("halo"))
     await until(lambda: llm.requests)
-    work = "SELECT FROM queue_messages WHERE tenant_id = $1 FOR UPDATE"
-    async with _locked(stack, work, shop.id):
-        await until(lambda: _waits_for_a_lock(stack))  # the commit, at its last statement
+    lock = "SELECT FROM conversations WHERE tenant_id = $1 FOR UPDATE"
+    async with _locked(stack, lock, shop.id):
+        await until(lambda: _waits_for_a_lock(stack))
         stack.pause("commerce-agent")
+    # the lock is its own now, and it hears nothing of that
+    await until(lambda: _is_idle_in_a_transaction(stack))
     began = asyncio.get_running_loop().time()
     try:
         with _another(stack, "commerce-agent"):
@@ -395,6 +398,15 @@ async def test_37_a_worker_that_stands_still_inside_a_transaction_holds_up_nobod
     finally:
         stack.resume("commerce-agent")
     assert asyncio.get_running_loop().time() - began < IDLE_SECONDS + 15
+
+
+async def _is_idle_in_a_transaction(stack: Stack) -> bool:
+    return bool(
+        await stack.database.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+            " AND datname = current_database()"
+        )
+    )
 
 
 async def test_37_a_worker_whose_event_loop_is_blocked_loses_its_turn_and_no_message(

@@ -20,8 +20,6 @@ from tests.support.waha_webhooks import (
     new_native_id,
 )
 
-pytestmark = pytest.mark.whole
-
 LID = "99887766554433@lid"
 OTHER = "6281230000002@c.us"
 DAYS = 86_400.0

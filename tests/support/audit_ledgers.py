@@ -65,7 +65,7 @@ class WahaLedger:
             tenants={row["session"]: row["tenant_id"] for row in channels},
             bubbles=await connection.fetch(_BUBBLES, list(tenants), waha.address_pattern),
             real_time=await connection.fetchval(
-                "SELECT abs(extract(epoch FROM platform_now() - clock_timestamp())) < 0.5"
+                "SELECT abs(extract(epoch FROM platform_now() - clock_timestamp())) < 0.005"
             ),
         )
 

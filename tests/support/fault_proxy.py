@@ -397,7 +397,8 @@ class _End(asyncio.Protocol):
 
     def send_eof(self) -> None:
         if self._transport is not None:
-            self._transport.write_eof()
+            with suppress(OSError):  # reset by the other side, which the loop has yet to hear of
+                self._transport.write_eof()
 
     def close(self) -> None:
         """Orderly, after what was sent."""
