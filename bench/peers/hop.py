@@ -18,6 +18,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 BODY = "x" * 1400
 """With what surrounds it a message has about 1.5 KB."""
 IN_FLIGHT = 100
@@ -226,6 +228,8 @@ async def _serve(engine: str, role: str) -> None:
 
 def main() -> None:
     engine, role = sys.argv[1:]
+    # standard output is for answers
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(engine, role))
 

@@ -20,7 +20,7 @@ from shared.messaging.port import Queue
 from shared.persistence.database import DRIVER_ERRORS, DatabaseUnavailable
 
 _CHANNEL = "platform_queue"
-_PAUSE = timedelta(milliseconds=20)
+_PAUSE = timedelta(milliseconds=4)
 """Least time between two notifications of one queue."""
 _RECONNECT = timedelta(seconds=1)
 _CHECK = timedelta(seconds=30)
