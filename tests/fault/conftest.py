@@ -12,9 +12,11 @@ from tests.support.fake_llm import FakeLlm
 from tests.support.fake_waha import FakeWaha
 from tests.support.postgres import PostgresForTests
 from tests.support.stack import Stack
+from tests.support.waha_webhooks import Engine
 
 if TYPE_CHECKING:
     from tests.fault.hostile.house import House
+    from tests.fault.whole_path import WholePath
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +47,19 @@ async def waha() -> AsyncIterator[FakeWaha]:
 async def llm() -> AsyncIterator[FakeLlm]:
     async with FakeLlm() as server:
         yield server
+
+
+@pytest.fixture
+def engine() -> Engine:
+    """WAHA's, where a test does not name others."""
+    return "NOWEB"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def path(opened_path: "WholePath", engine: Engine) -> "WholePath":
+    """The module's own `opened_path`, with nothing of an earlier test."""
+    await opened_path.begin_anew(engine=engine)
+    return opened_path
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -34,11 +34,6 @@ async def opened_path(postgres: PostgresForTests) -> AsyncIterator[WholePath]:
         yield opened
 
 
-@pytest.fixture
-def engine() -> Engine:
-    return "NOWEB"
-
-
 @pytest_asyncio.fixture(loop_scope="session")
 async def path(opened_path: WholePath, engine: Engine) -> WholePath:
     """A shop whose number was complete a moment ago."""

@@ -60,12 +60,6 @@ async def opened_path(postgres: PostgresForTests) -> AsyncIterator[WholePath]:
         yield opened
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def path(opened_path: WholePath) -> WholePath:
-    await opened_path.begin_anew()
-    return opened_path
-
-
 def _llm(path: WholePath) -> FakeLlm:
     assert path.llm is not None
     return path.llm

@@ -34,12 +34,6 @@ async def opened_path(postgres: PostgresForTests) -> AsyncIterator[WholePath]:
         yield opened
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def path(opened_path: WholePath) -> WholePath:
-    await opened_path.begin_anew()
-    return opened_path
-
-
 # -- processes whose clocks are wrong -------------------------------------------------------------
 
 

@@ -36,17 +36,6 @@ async def opened_path(postgres: PostgresForTests) -> AsyncIterator[WholePath]:
         yield opened
 
 
-@pytest.fixture
-def engine() -> Engine:
-    return "NOWEB"
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def path(opened_path: WholePath, engine: Engine) -> WholePath:
-    await opened_path.begin_anew(engine=engine)
-    return opened_path
-
-
 async def _asks(path: WholePath, text: str = "halo", *, chat: str = CUSTOMER) -> None:
     await path.receives(path.shop.hooks.message(text, chat=chat, at=path.now))
     await path.settle()

@@ -32,17 +32,6 @@ async def opened_path(postgres: PostgresForTests) -> AsyncIterator[WholePath]:
         yield opened
 
 
-@pytest.fixture
-def engine() -> Engine:
-    return "NOWEB"
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def path(opened_path: WholePath, engine: Engine) -> WholePath:
-    await opened_path.begin_anew(engine=engine)
-    return opened_path
-
-
 async def _together(path: WholePath, *webhooks: Webhook) -> None:
     """Deliver all at once; each is accepted."""
     answers = await asyncio.gather(*(path.deliver(webhook) for webhook in webhooks))
