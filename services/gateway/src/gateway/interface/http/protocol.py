@@ -6,7 +6,7 @@ import resource
 from contextlib import suppress
 from datetime import timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -18,8 +18,6 @@ _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
 )
-
-
 _OTHER_FILES = 128
 """Kept free for the database, the cache, files, and those who are just being let in."""
 _MOST_CONNECTIONS = 65_536
@@ -44,7 +42,7 @@ class BoundedHttp(HttpToolsProtocol):
     patience = _PATIENCE
     most = _MOST_CONNECTIONS
     """Connections; `most_connections` in a process of our own."""
-    _waiting: "dict[BoundedHttp, None]" = {}
+    _waiting: ClassVar["dict[BoundedHttp, None]"] = {}
     """Connections of the process without a request in hand, the longest waiting first."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
