@@ -27,19 +27,20 @@ NEXT_DUE = """
 """How long until the next row of the queue falls due."""
 
 
-def fair_pick(*, which: str = "true") -> str:
-    """The ``WITH`` clause that locks up to ``:limit`` rows in fair order.
+def fair_pick(*, which: str = "true", room: str = "CAST(:limit AS integer)") -> str:
+    """The ``WITH`` clause that locks as many rows as there is ``room`` for, in fair order.
 
     Rows that nobody holds, whose time has come, first in their order. The clause ends in
-    ``locked (id, turn, tenant_rank)`` and also has ``candidates``: what was seen before locking.
-    Parameters: ``:queue``, ``:limit``, ``:served`` (the tenant served last). ``which`` narrows the
-    rows, over the alias ``q``.
+    ``locked (id, turn, tenant_rank)`` and also has ``candidates``: what was seen before locking,
+    and ``room (free)``. Parameters: ``:queue``, ``:served`` (the tenant served last), and what
+    ``room`` names. ``which`` narrows the rows, over the alias ``q``.
     """
+    limit = "(SELECT free FROM room)"
     wanted = f"{DUE} AND {_FREE} AND ({which})"
     # A turn is a place in the ring; lap 1 begins when no tenant is left behind the starting point.
     # Each tenant is probed with a LIMIT: of an EXISTS the planner makes a join over all due rows.
     return f"""
-    WITH RECURSIVE {CLOCK},
+    WITH RECURSIVE {CLOCK}, room AS MATERIALIZED (SELECT {room} AS free),
     ring (tenant_id, lap, turn) AS (
         SELECT CAST(:served AS uuid), 0, 0
         UNION ALL
@@ -62,7 +63,7 @@ def fair_pick(*, which: str = "true") -> str:
             LIMIT 1
         ) due
         WHERE r.turn > 0
-        LIMIT :limit
+        LIMIT {limit}
     ),
     candidates AS MATERIALIZED (
         SELECT d.id, t.turn, d.tenant_rank FROM tenants_due t CROSS JOIN LATERAL (
@@ -70,17 +71,17 @@ def fair_pick(*, which: str = "true") -> str:
                 SELECT q.id FROM queue_messages q
                 WHERE q.queue = :queue AND q.tenant_id = t.tenant_id AND {wanted}
                 ORDER BY q.priority DESC, q.available_at, q.id
-                LIMIT (SELECT 2 * ((:limit - 1) / count(*) + 1) FROM tenants_due)
+                LIMIT (SELECT 2 * (({limit} - 1) / count(*) + 1) FROM tenants_due)
             ) b
         ) d
-        ORDER BY d.tenant_rank, t.turn LIMIT 2 * :limit
+        ORDER BY d.tenant_rank, t.turn LIMIT 2 * {limit}
     ),
     locked AS MATERIALIZED (
         SELECT q.id, c.turn, c.tenant_rank FROM candidates c
         JOIN queue_messages q ON q.id = c.id
         WHERE {wanted}
         ORDER BY c.tenant_rank, c.turn
-        LIMIT :limit
+        LIMIT {limit}
         FOR UPDATE OF q SKIP LOCKED
     )
     """  # noqa: S608 - put together from constants of this module and its callers

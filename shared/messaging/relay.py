@@ -9,7 +9,7 @@ runs out. Any number of relays may run.
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +23,7 @@ from sqlalchemy import text
 from shared.kernel.ids import TenantId
 from shared.messaging.broker import connect, keep
 from shared.messaging.delays import RUNGS, rung
+from shared.messaging.ending import end
 from shared.messaging.fair_pick import CLOCK, NEXT_DUE, fair_pick
 from shared.messaging.port import Queue
 from shared.messaging.postgres import sleep_until
@@ -37,6 +38,11 @@ by then in fair order."""
 _BATCH = 200
 _RESERVATION = timedelta(seconds=10)
 """Twice as long as a publish may take."""
+_FOLLOWED = 0.05
+"""Seconds that the quickest workers get to follow a hint before the relay marks what is left: both
+write to the same row, and who comes second would look again later."""
+_AHEAD_SECONDS = 0.25
+"""Between two looks at what is planned one rung ahead; a look covers half a second."""
 _SETTLED = timedelta(seconds=1)
 """A hint younger than this may still be on its way to the broker's count."""
 _FULL = 0.1
@@ -48,14 +54,15 @@ log = structlog.get_logger()
 _UNPUBLISHED = (
     "q.published_at IS NULL OR q.published_at < q.available_at OR q.lease_until IS NOT NULL"
 )
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtext('queue window'), hashtext(:queue))")
-_PUBLISHED = text(
-    """
-    SELECT count(*) AS published, count(*) FILTER (
-               WHERE lease_until IS NULL
-               AND published_at <= platform_now() - CAST(:settled AS interval)) AS settled
+_PUBLISHED = """
     FROM queue_messages
     WHERE queue = :queue AND published_at IS NOT NULL AND published_at >= available_at
+"""
+_ROOM = f"(SELECT greatest(0, least(:batch, :window - count(*))) {_PUBLISHED})"
+_COUNT_SETTLED = text(
+    f"""
+    SELECT count(*) {_PUBLISHED}
+    AND lease_until IS NULL AND published_at <= platform_now() - CAST(:settled AS interval)
     """
 )
 _RESERVE = """
@@ -68,8 +75,9 @@ _RESERVE = """
 """
 _RESERVE_DUE = text(
     f"""
-    {fair_pick(which=_UNPUBLISHED)}, reserved AS ({_RESERVE})
-    SELECT r.*, (SELECT count(*) FROM candidates) AS seen, {NEXT_DUE} AS next_due
+    {fair_pick(which=_UNPUBLISHED, room=_ROOM)}, reserved AS ({_RESERVE})
+    SELECT r.*, (SELECT free FROM room) AS room, (SELECT count(*) FROM candidates) AS seen,
+           {NEXT_DUE} AS next_due
     FROM (VALUES (1)) one LEFT JOIN reserved r ON true
     ORDER BY r.tenant_rank, r.turn
     """  # noqa: S608 - constants
@@ -110,7 +118,7 @@ when they are."""
 class _Reserved:
     hints: Sequence[Hint]
     until: datetime | None
-    pause: float
+    pause: float = 0
     """Seconds after which another look is worth it."""
 
 
@@ -149,16 +157,48 @@ class Relay:
         """A refused publish ends it: the next session declares what may be missing."""
         async with connect(self._url) as connection:
             channel = await connection.channel(on_return_raises=True)
-            woken = self._waker.subscribe(self._queue)
-            loop = asyncio.get_running_loop()
-            next_sweep = loop.time()
+            await self.sweep(channel)
+            works = (
+                self.keep_relaying(channel),
+                _every(self._sweep.total_seconds(), lambda: self.sweep(channel)),
+                _every(_AHEAD_SECONDS, lambda: self.hint_ahead(channel)),
+            )
+            running = [asyncio.create_task(work) for work in works]
+            try:
+                ended, _ = await asyncio.wait(running, return_when="FIRST_COMPLETED")
+                await next(iter(ended))
+            finally:
+                await end(running)
+
+    async def keep_relaying(self, channel: AbstractChannel) -> None:
+        """Reserve the next hints while the broker still confirms the last ones."""
+        woken = self._waker.subscribe(self._queue)
+        publishing: set[asyncio.Task[None]] = set()
+        try:
             while True:
                 woken.clear()
-                if loop.time() >= next_sweep:
-                    await self.sweep(channel)
-                    next_sweep = loop.time() + self._sweep.total_seconds()
-                pause = await self.relay(channel)
-                await sleep_until(woken, min(pause, max(0, next_sweep - loop.time())))
+                for task in [task for task in publishing if task.done()]:
+                    publishing.remove(task)
+                    await task
+                reserved = await self._reserve()
+                if reserved.hints:
+                    publishing.add(
+                        asyncio.create_task(self._publish_next(channel, reserved, woken))
+                    )
+                await sleep_until(woken, reserved.pause)
+        finally:
+            if publishing:  # they give back what the broker did not take
+                await asyncio.wait(publishing, timeout=PATIENCE_SECONDS)
+            await end(publishing)
+
+    async def _publish_next(
+        self, channel: AbstractChannel, reserved: _Reserved, woken: asyncio.Event
+    ) -> None:
+        try:
+            await self._publish(channel, reserved, "published")
+        except Exception:
+            woken.set()  # whoever reserves shall hear of it now
+            raise
 
     async def relay(self, channel: AbstractChannel) -> float:
         """Publish the hints whose turn it is; answer after how many seconds to look again.
@@ -166,22 +206,25 @@ class Relay:
         Raises:
             PublishError: the broker has no such queue; the rows are due as before.
         """
-        await self._hint_ahead(channel)
         reserved = await self._reserve()
-        await self._publish(channel, reserved.hints, reserved.until, "published")
+        await self._publish(channel, reserved, "published")
         return reserved.pause
 
     async def _reserve(self) -> _Reserved:
         """Take what fits into the window, fair over the tenants."""
-        async with system_transaction(self._database, SystemRole.RELAY) as connection:
-            queue = {"queue": self._queue.value}
-            await connection.execute(_LOCK, queue)  # two relays together keep one window
-            count = await connection.execute(_PUBLISHED, queue | {"settled": _SETTLED})
-            limit = min(_BATCH, self._window - count.one().published)
-            if limit <= 0:
-                return _Reserved((), None, _FULL)
-            parameters = {"limit": limit, "served": self._served, "reservation": _RESERVATION}
-            rows = (await connection.execute(_RESERVE_DUE, queue | parameters)).all()
+        # two relays together keep one window
+        lock = f"SELECT pg_advisory_xact_lock(hashtext('queue window'), hashtext('{self._queue}'))"
+        parameters = {
+            "queue": self._queue.value,
+            "batch": _BATCH,
+            "window": self._window,
+            "served": self._served,
+            "reservation": _RESERVATION,
+        }
+        async with system_transaction(self._database, SystemRole.RELAY, lock) as connection:
+            rows = (await connection.execute(_RESERVE_DUE, parameters)).all()
+        if rows[0].room == 0:
+            return _Reserved((), None, _FULL)
         found = [row for row in rows if row.id is not None]
         if not found:
             contended = rows[0].seen > 0
@@ -189,7 +232,7 @@ class Relay:
             pause = min(longest, (rows[0].next_due or self._poll).total_seconds())
             return _Reserved((), None, pause)
         self._served = found[-1].tenant_id
-        return _Reserved([_hint(row) for row in found], found[0].lease_until, 0)
+        return _Reserved([_hint(row) for row in found], found[0].lease_until)
 
     async def sweep(self, channel: AbstractChannel) -> None:
         """Give the broker again what it should hold and does not, the oldest first.
@@ -201,7 +244,7 @@ class Relay:
         ready = declared.message_count or 0
         async with system_transaction(self._database, SystemRole.RELAY) as connection:
             parameters: dict[str, Any] = {"queue": self._queue.value, "settled": _SETTLED}
-            settled = (await connection.execute(_PUBLISHED, parameters)).one().settled
+            settled = (await connection.execute(_COUNT_SETTLED, parameters)).scalar_one()
         missing = settled - ready
         while missing > 0:
             limit = {"limit": min(_BATCH, missing), "reservation": _RESERVATION}
@@ -210,29 +253,24 @@ class Relay:
             if not rows:
                 return
             log.info("hints_republished", queue=self._queue.value, count=len(rows))
-            hints = [_hint(row) for row in rows]
-            await self._publish(channel, hints, rows[0].lease_until, "republished")
+            again = _Reserved([_hint(row) for row in rows], rows[0].lease_until)
+            await self._publish(channel, again, "republished")
             missing -= len(rows)
 
-    async def _publish(
-        self,
-        channel: AbstractChannel,
-        hints: Sequence[Hint],
-        reserved_until: datetime | None,
-        outcome: str,
-    ) -> None:
+    async def _publish(self, channel: AbstractChannel, reserved: _Reserved, outcome: str) -> None:
         """Publish and mark what was confirmed; give back the rest and raise why it failed."""
-        if not hints:
-            return
+        hints = reserved.hints
         ends = await asyncio.gather(
             *(self._send(channel, hint, self._name) for hint in hints), return_exceptions=True
         )
         failed = {
             hint.id: error for hint, error in zip(hints, ends, strict=True) if error is not None
         }
+        await self._mark(_WITHDRAW, list(failed), reserved.until)
+        if len(failed) < len(hints):
+            await asyncio.sleep(_FOLLOWED)
         confirmed = [hint.id for hint in hints if hint.id not in failed]
-        await self._mark(_CONFIRM, confirmed, reserved_until)
-        await self._mark(_WITHDRAW, list(failed), reserved_until)
+        await self._mark(_CONFIRM, confirmed, reserved.until)
         HINTS.labels(self._queue.value, outcome).inc(len(confirmed))
         if failed:
             HINTS.labels(self._queue.value, "failed").inc(len(failed))
@@ -245,7 +283,7 @@ class Relay:
             async with system_transaction(self._database, SystemRole.RELAY) as connection:
                 await connection.execute(statement, {"ids": ids, "reserved_until": until})
 
-    async def _hint_ahead(self, channel: AbstractChannel) -> None:
+    async def hint_ahead(self, channel: AbstractChannel) -> None:
         """Send the hints of rows planned one rung ahead up the ladder. Losing one is harmless."""
         parameters = {"queue": self._queue.value, "rungs": list(RUNGS), "limit": _BATCH}
         async with system_transaction(self._database, SystemRole.RELAY) as connection:
@@ -260,6 +298,12 @@ class Relay:
         await channel.default_exchange.publish(
             hint.message(), name, mandatory=True, timeout=PATIENCE_SECONDS
         )
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        await work()
 
 
 def _hint(row: Any) -> Hint:

@@ -259,10 +259,13 @@ def is_contention(error: BaseException) -> bool:
 
 @asynccontextmanager
 async def system_transaction(
-    database: Database, role: SystemRole
+    database: Database, role: SystemRole, first: str = ""
 ) -> AsyncIterator[AsyncConnection]:
-    """A short transaction under one of the cross-tenant roles; commits at the end."""
-    async with connection(database.engine, f"SET LOCAL ROLE {role.value}") as opened:
+    """A short transaction under one of the cross-tenant roles; commits at the end.
+
+    ``first`` is a statement of ours that travels with its beginning, such as taking a lock.
+    """
+    async with connection(database.engine, f"SET LOCAL ROLE {role.value}; {first}") as opened:
         yield opened
         await commit(opened)
 

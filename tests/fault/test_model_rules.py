@@ -297,7 +297,7 @@ async def test_pub_a_hint_sent_ahead_and_lost_is_given_again_when_its_time_comes
     await desk.hears("halo")
     claim = await desk.claim(TURN)
     await desk.work.queue.release(claim, delay=timedelta(seconds=30))
-    await relay.relay(broker)
+    await relay.hint_ahead(broker)
     assert broker.lose() == 1, "one rung ahead"
 
     await desk.db.jump(31)

@@ -12,6 +12,7 @@ import pytest_asyncio
 from aio_pika.exceptions import PublishError
 
 from shared.messaging.delays import RUNGS
+from shared.messaging.ending import end
 from shared.messaging.port import Finish, Queue, Task
 from shared.messaging.relay import Relay
 from shared.messaging.topology import Hint, dead_name, declare, delay_name, queue_name
@@ -181,6 +182,71 @@ async def test_a_relay_fills_its_window_and_no_more(
     assert len(await rabbitmq_bench.claim_all(60)) == 60
 
 
+class SlowBroker:
+    """Answers each publish when it is told how; stands where a channel stands."""
+
+    def __init__(self) -> None:
+        self.default_exchange = self
+        self.answers: list[asyncio.Future[None]] = []
+        self._asked = asyncio.Condition()
+
+    async def publish(self, message: object, routing_key: str, **_: object) -> None:
+        answer = asyncio.get_running_loop().create_future()
+        async with self._asked:
+            self.answers.append(answer)
+            self._asked.notify_all()
+        await answer
+
+    async def asked(self, count: int) -> None:
+        async with asyncio.timeout(10), self._asked:
+            await self._asked.wait_for(lambda: len(self.answers) == count)
+
+
+async def test_the_next_hints_go_out_while_the_last_are_still_unconfirmed(
+    rabbitmq_bench: SqlBench, name: str
+) -> None:
+    broker, relay = SlowBroker(), a_relay(rabbitmq_bench, name)
+    relaying = asyncio.create_task(relay.keep_relaying(broker))  # type: ignore[arg-type]
+    await rabbitmq_bench.put(a_task("first"))
+    await broker.asked(1)
+    await rabbitmq_bench.put(a_task("second"))
+    await broker.asked(2)
+
+    for answer in broker.answers:
+        answer.set_result(None)
+
+    async def confirmed() -> bool:
+        return (
+            await rabbitmq_bench.test_database.fetchval(
+                "SELECT count(*) = 2 FROM queue_messages"
+                " WHERE published_at IS NOT NULL AND lease_until IS NULL"
+            )
+            is True
+        )
+
+    await eventually(confirmed, within=10)
+    await end([relaying])
+
+
+async def test_what_is_on_its_way_when_a_publish_fails_is_given_back_too(
+    rabbitmq_bench: SqlBench, name: str
+) -> None:
+    broker, relay = SlowBroker(), a_relay(rabbitmq_bench, name)
+    relaying = asyncio.create_task(relay.keep_relaying(broker))  # type: ignore[arg-type]
+    await rabbitmq_bench.put(a_task("first"))
+    await broker.asked(1)
+    await rabbitmq_bench.put(a_task("second"))
+    await broker.asked(2)
+
+    broker.answers[0].set_exception(TimeoutError("no confirm"))
+    broker.answers[1].set_exception(ConnectionError("the broker went away"))
+    with pytest.raises(TimeoutError, match="no confirm"):
+        await relaying
+
+    rows = await rabbitmq_bench.test_database.fetch("SELECT * FROM queue_messages")
+    assert [(row["published_at"], row["lease_until"]) for row in rows] == [(None, None)] * 2
+
+
 async def test_an_unroutable_hint_leaves_the_row_due(
     rabbitmq_bench: SqlBench, rabbitmq_server: RabbitForTests, name: str
 ) -> None:
@@ -275,8 +341,8 @@ async def test_work_planned_one_rung_ahead_goes_up_the_ladder(
         await rabbitmq_bench.put(
             a_task("retry", delay=five_minutes), a_task("timer", delay=timedelta(minutes=3))
         )
-        await relay.relay(channel)
-        await relay.relay(channel)
+        await relay.hint_ahead(channel)
+        await relay.hint_ahead(channel)
 
     held = [(await rabbitmq_server.counts(delay_name(name, step)))[0] for step in RUNGS]
     assert held == [0, 0, 0, 0, 1]
