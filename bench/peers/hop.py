@@ -137,6 +137,71 @@ async def our_worker() -> AsyncIterator[Handled]:
             await consuming
 
 
+_THINNEST = """
+    CREATE TABLE IF NOT EXISTS thinnest (id bigserial PRIMARY KEY, body jsonb, leased boolean)
+"""
+_LEASE = """
+    UPDATE thinnest SET leased = true WHERE id IN (
+        SELECT id FROM thinnest WHERE leased IS NULL ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
+    RETURNING id, body
+"""
+
+
+@asynccontextmanager
+async def _plain_pool() -> AsyncIterator[Any]:
+    import asyncpg
+
+    async with asyncpg.create_pool(os.environ["ADMIN_URL"], min_size=20, max_size=20) as pool:
+        yield pool
+
+
+@asynccontextmanager
+async def thinnest_producer() -> AsyncIterator[Producer]:
+    """The least that a row per message can cost: one statement is the whole transaction, past
+    SQLAlchemy, tenants, keys, generations and due times."""
+    async with _plain_pool() as pool:
+        await pool.execute(_THINNEST)
+
+        class Thinnest(Producer):
+            async def send(self, number: int, due: float) -> None:
+                body = json.dumps({"due": due, "body": BODY})
+                await pool.execute("INSERT INTO thinnest (body) VALUES ($1)", body)
+
+        yield Thinnest()
+
+
+@asynccontextmanager
+async def thinnest_worker() -> AsyncIterator[Handled]:
+    """Leases in batches; each message's delete is a transaction of one statement."""
+    handled, free = Handled(), asyncio.Semaphore(IN_FLIGHT)
+
+    async def handle(row: Any) -> None:
+        await pool.execute("DELETE FROM thinnest WHERE id = $1", row["id"])
+        handled.note(json.loads(row["body"])["due"])
+        free.release()
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as handling:
+            while True:
+                await free.acquire()
+                free.release()
+                rows = await pool.fetch(_LEASE, free._value)
+                for row in rows:
+                    await free.acquire()
+                    handling.create_task(handle(row))
+                if not rows:
+                    await asyncio.sleep(0.002)  # no wake-ups: it would only cost more with them
+
+    async with _plain_pool() as pool:
+        await pool.execute(_THINNEST)
+        working = asyncio.create_task(work())
+        try:
+            yield handled
+        finally:
+            working.cancel()
+            await asyncio.wait([working])
+
+
 @asynccontextmanager
 async def _rabbitmq_channel() -> AsyncIterator[Any]:
     import aio_pika
@@ -207,6 +272,8 @@ ENDS: dict[tuple[str, str], Callable[[], Any]] = {
     ("aio_pika", "producer"): aio_pika_producer,
     ("aio_pika", "worker"): aio_pika_worker,
     ("celery", "producer"): celery_producer,
+    ("thinnest", "producer"): thinnest_producer,
+    ("thinnest", "worker"): thinnest_worker,
 }
 
 
