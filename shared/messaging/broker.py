@@ -13,6 +13,7 @@ from typing import Any
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractConnection
+from aio_pika.connection import make_url
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
 from shared.messaging.ending import end
@@ -31,8 +32,11 @@ class SessionLost(Exception):
 @asynccontextmanager
 async def connect(url: str) -> AsyncIterator[AbstractConnection]:
     """A connection that notices within seconds that the other side is gone."""
-    connection = await aio_pika.connect(url, timeout=PATIENCE_SECONDS, heartbeat=_HEARTBEAT_SECONDS)
+    # not `aio_pika.connect`: a connection that it could not open is never closed, which the garbage
+    # collector then tries in whatever thread it runs
+    connection = aio_pika.Connection(make_url(url, heartbeat=_HEARTBEAT_SECONDS))
     try:
+        await connection.connect(timeout=PATIENCE_SECONDS)
         yield connection
     finally:
         with suppress(*BROKER_ERRORS):

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from shared.messaging.broker import BROKER_ERRORS, SessionLost, connect, keep
 from shared.messaging.postgres import sleep_until
@@ -22,6 +22,8 @@ from shared.messaging.topology import PATIENCE_SECONDS, declare
 
 _CHECK_SECONDS = 3.0
 """How often we ask the broker whether it still counts us among the queue's consumers."""
+_DELETION_SECONDS = 15.0
+"""The broker itself waits five for the queue's leader before it deletes without."""
 
 log = structlog.get_logger()
 
@@ -74,11 +76,29 @@ class HintConsumer:
             underlay: Any = await channel.get_underlay_channel()
             underlay.on_consumer_cancel_callbacks.add(lambda _: lost.set())
             try:
-                await queue.consume(self._on_hint, timeout=PATIENCE_SECONDS)
-                log.info("consumer_attached", queue=self._name)
+                await self._attach(queue)
                 await self._watch(channel, lost)
             finally:
                 self._hints.clear()  # their channel ends, so they come again
+
+    async def _attach(self, queue: AbstractQueue) -> None:
+        """Consume; a queue that is there and does not answer is deleted, for the next session to
+        declare anew: a crash can leave a queue without a leader, and then it never gets one."""
+        try:
+            await queue.consume(self._on_hint, timeout=PATIENCE_SECONDS)
+        except TimeoutError:
+            await self._delete_queue()
+            raise
+        log.info("consumer_attached", queue=self._name)
+
+    async def _delete_queue(self) -> None:
+        """Unless others consume it; its hints are given again by the sweep."""
+        async with connect(self._url) as connection:
+            channel = await connection.channel()
+            queue = await channel.declare_queue(self._name, passive=True, timeout=PATIENCE_SECONDS)
+            if not queue.declaration_result.consumer_count:
+                log.error("queue_without_answer_deleted", queue=self._name)
+                await channel.queue_delete(self._name, timeout=_DELETION_SECONDS)
 
     async def _watch(self, channel: AbstractChannel, lost: asyncio.Event) -> None:
         """Raise when our consumer is no longer there."""

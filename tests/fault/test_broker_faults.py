@@ -18,7 +18,7 @@ from prometheus_client import REGISTRY
 from shared.config.settings import QueueSettings
 from shared.messaging.port import Queue, Task
 from shared.messaging.relay import Relay
-from shared.messaging.topology import all_names, declare, queue_name
+from shared.messaging.topology import PATIENCE_SECONDS, all_names, declare, queue_name
 from tests.fault.live_platform import Customers, Live, open_live, until
 from tests.integration.shared.messaging.bench import SqlBench, open_bench, quick
 from tests.support.fake_waha import FakeWaha
@@ -30,6 +30,11 @@ pytestmark = [pytest.mark.rabbitmq, pytest.mark.whole]
 
 BACK = 10.0
 """Seconds within which all is as before, once the broker is."""
+EVERY = 0.2
+"""Seconds between two messages of customers."""
+LEADERLESS = 30.0
+"""The same where a queue does not answer: we find that out in five seconds, and so does the broker
+when it is told to delete it."""
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +110,35 @@ async def test_row_05_a_killed_broker_costs_no_webhook_and_finds_its_consumers_i
 ) -> None:
     async with wired(broker, test_database, waha) as bus:
         customers = Customers(bus.live)
-        async with customers.writing(every=0.5):
+        async with customers.writing(every=EVERY):
             await until(lambda: waha.sent)
+            await asyncio.to_thread(broker.remember)  # a broker at work has had its queues for long
             await asyncio.to_thread(broker.kill)
             await asyncio.to_thread(broker.start)
             assert await until(bus.is_attached, seconds=BACK) < BACK
         customers.assert_all_accepted()
         assert len(customers.answers) > 10, "customers wrote during the whole outage"
+        await customers.all_answered()
+        await bus.live.rest()
+
+
+async def test_row_05_a_queue_that_the_crash_left_without_leader_is_declared_anew(
+    broker: RabbitForTests, test_database: TestDatabase, waha: FakeWaha
+) -> None:
+    async with wired(broker, test_database, waha) as bus:
+        customers = Customers(bus.live)
+        await customers.one()
+        await customers.all_answered()
+        tasks, _ = bus.names
+        await asyncio.to_thread(broker.forget, tasks)
+        await asyncio.to_thread(broker.kill)
+        await customers.one()
+        await asyncio.to_thread(broker.start)
+
+        await until(bus.is_attached, seconds=LEADERLESS)
+        [deleted] = bus.live.logged("queue_without_answer_deleted")
+        assert deleted["queue"] == tasks
+        customers.assert_all_accepted()
         await customers.all_answered()
         await bus.live.rest()
 
@@ -133,7 +160,8 @@ Away = Literal["refused", "black hole"]
 async def test_row_06_an_unreachable_broker_costs_time_and_no_memory(
     how: Away, seconds: int, broker: RabbitForTests, test_database: TestDatabase, waha: FakeWaha
 ) -> None:
-    async with wired(broker, test_database, waha) as bus:
+    # a sweep would find the broker away before any publish does
+    async with wired(broker, test_database, waha, queue_sweep_seconds=60) as bus:
         customers = Customers(bus.live)
         await customers.one()
         await until(lambda: waha.texts())
@@ -143,12 +171,13 @@ async def test_row_06_an_unreachable_broker_costs_time_and_no_memory(
             bus.proxy.reset()
         else:
             bus.proxy.black_hole()
-        async with customers.writing():
+        async with customers.writing(every=EVERY):
             await asyncio.sleep(seconds)  # the outage itself
         customers.assert_all_accepted()
         assert waha.texts() == ["Jawaban untuk: pesan 0"]
         assert _resident_megabytes() - memory < 20
-        assert len(asyncio.all_tasks()) < 60
+        # each message of the last seconds may still be on its way to the broker, in two tasks
+        assert len(asyncio.all_tasks()) < 60 + 2 * PATIENCE_SECONDS / EVERY
         if how == "black hole":  # each publish gave up after 5 s, and its row is due again
             assert hints(Queue.CRM_TASKS, "failed") > failed
             assert {line["error"] for line in bus.live.logged("hints_not_published")} == {
@@ -383,6 +412,8 @@ async def test_row_33_a_turn_longer_than_the_delivery_timeout_holds_no_hint(
 ) -> None:
     with short_delivery_timeout(broker):
         async with wired(broker, test_database, waha) as bus:
+            # two that declare a queue at one moment may find it there and not yet at work
+            ended = list(bus.live.logged("broker_session_ended"))
             thinking = bus.live.agent.next_waits()
             customers = Customers(bus.live)
             await customers.one()
@@ -391,7 +422,7 @@ async def test_row_33_a_turn_longer_than_the_delivery_timeout_holds_no_hint(
 
             thinking.go_on()
             await customers.all_answered()
-            assert bus.live.logged("broker_session_ended") == []
+            assert bus.live.logged("broker_session_ended") == ended
             assert len(bus.live.agent.turns) == 1
             await bus.live.rest()
 

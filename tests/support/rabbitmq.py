@@ -114,6 +114,16 @@ class RabbitForTests:
             os.killpg(self._node.pid, signal.SIGKILL)
             self._node.wait()
 
+    def remember(self) -> None:
+        """Let it write down which queues it has. It does so up to three seconds after it declared
+        one, and to a queue that it has forgotten in a crash it never gives a leader."""
+        self.control("[dets:sync(Table) || Table <- dets:all()].")
+
+    def forget(self, name: str) -> None:
+        """Let a crash come between the declaration of a queue and the moment it is written down."""
+        self.control(f"dets:delete(ra_directory_reverse, '%2F_{name}').")
+        self.remember()
+
     def control(self, expression: str) -> str:
         """Let the node evaluate Erlang, as ``rabbitmqctl eval`` does."""
         assert self._folder is not None, "a given broker is not ours to control"
