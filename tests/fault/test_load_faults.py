@@ -16,7 +16,6 @@ from shared.messaging.consume import consume
 from shared.messaging.port import Claim, Queue, Route, Task
 from shared.persistence.unit_of_work import Transaction
 from tests.fault import plants
-from tests.fault.whole_path import UntilIdle
 from tests.integration.shared.messaging.bench import (
     LEASE,
     SqlBench,
@@ -28,6 +27,7 @@ from tests.support.fake_llm import FakeLlm, Say
 from tests.support.fake_waha import FakeWaha
 from tests.support.postgres import PostgresForTests, TestDatabase
 from tests.support.stack import Shop, Stack, until
+from tests.support.until_idle import UntilIdle
 
 SLOTS = 32
 MEGABYTE = 1_048_576

@@ -16,7 +16,7 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -56,7 +56,7 @@ from shared.kernel.clock import utc_now
 from shared.kernel.ids import ChannelId, ConversationId, TenantId, new_id
 from shared.messaging.consume import consume
 from shared.messaging.platform import Work, open_work
-from shared.messaging.port import Claim, Queue, Route, TaskQueue
+from shared.messaging.port import Queue, Route
 from shared.persistence.database import Database
 from shared.security.crypto import KeyRing
 from shared.security.outbound import safe_transport
@@ -67,6 +67,7 @@ from tests.support.fake_llm import FakeLlm
 from tests.support.fake_waha import FakeWaha
 from tests.support.postgres import TestDatabase
 from tests.support.scripted_agent import ScriptedAgent, echo
+from tests.support.until_idle import UntilIdle
 from tests.support.waha_webhooks import CUSTOMER, Engine, Webhook, Webhooks
 from tests.unit.llm_worker.infrastructure.fake_time import FakeTime
 
@@ -97,29 +98,6 @@ class Shop:
     @property
     def webhook(self) -> str:
         return f"/v1/crm/webhook/whatsapp/{self.id}/{self.channel}"
-
-
-class UntilIdle:
-    """A queue whose worker ends as soon as nothing is due any more."""
-
-    def __init__(self, inner: TaskQueue, stop: asyncio.Event) -> None:
-        self._inner, self._stop = inner, stop
-        self.claimed = 0
-        """How many; a claim that is done may be forgotten."""
-
-    async def claim(
-        self, queue: Queue, limit: int, *, wait: timedelta, attempts_below: int | None = None
-    ) -> Sequence[Claim]:
-        claims = await self._inner.claim(
-            queue, limit, wait=timedelta(0), attempts_below=attempts_below
-        )
-        self.claimed += len(claims)
-        if not claims:
-            self._stop.set()
-        return claims
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
 
 @dataclass

@@ -10,6 +10,7 @@ Leaving the visit ends the neighbour's day; a visit of which the neighbour felt 
 """
 
 import asyncio
+import gc
 import hashlib
 import itertools
 import json
@@ -124,9 +125,11 @@ class House:
         """A hostile visit, in the neighbour's presence."""
         ended = asyncio.Event()
         life = asyncio.create_task(self._live(ended))
+        gc.freeze()  # what other tests have left is not searched for garbage at a request's expense
         try:
             yield Visit(self)
         finally:
+            gc.unfreeze()
             ended.set()
             await life
 

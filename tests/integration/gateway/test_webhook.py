@@ -269,7 +269,7 @@ async def test_more_than_the_room_holds_is_told_to_come_again(
 
     waiting = [
         asyncio.create_task(http.post(shop.webhook, content=slowly(), headers=shop.signed(body)))
-        for _ in range(MAX_IN_FLIGHT)
+        for _ in range(MAX_IN_FLIGHT * 3 // 4)  # all that one tenant may hold
     ]
     for _ in waiting:
         await inside.acquire()

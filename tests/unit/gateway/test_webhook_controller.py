@@ -1,16 +1,23 @@
 """The webhook's door: slow senders, senders that hang up, an inbox that hangs."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from types import SimpleNamespace
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
+import pytest
 from starlette.types import Message
 
 from gateway.application.ports.webhook_endpoints import Endpoint
 from gateway.application.services.webhook_access import WebhookAccess
-from gateway.interface.controllers.crm.webhook_controller import Room, WhatsAppWebhook
+from gateway.interface.controllers.crm.webhook_controller import (
+    MAX_IN_FLIGHT,
+    Room,
+    TooBusy,
+    WhatsAppWebhook,
+)
 from shared.inbox import InboxEvent
 from shared.kernel.ids import ChannelId, TenantId
 from shared.security.signatures import hmac_sha512
@@ -91,6 +98,52 @@ async def test_a_body_that_never_ends_is_not_waited_for_and_gives_its_place_back
     door = WhatsAppWebhook(room, patience=SHORT)
     assert code(await knock(door, inbox, body(b"x", more=True))) == (408, "request_timeout")
     assert (await knock(door, inbox, body(BODY)))[0]["status"] == 200
+
+
+def fill(room: Room, tenant: TenantId) -> int:
+    """Take all the places that a tenant can get; how many."""
+    for taken in range(MAX_IN_FLIGHT + 1):
+        try:
+            room.enter(tenant)
+        except TooBusy:
+            return taken
+    raise AssertionError("more places than there are")
+
+
+def test_a_flood_of_one_tenant_leaves_places_to_others() -> None:
+    room = Room()
+    flooding, quiet = TenantId(uuid4()), TenantId(uuid4())
+    assert fill(room, flooding) == MAX_IN_FLIGHT * 3 // 4
+    for _ in range(30):
+        room.enter(quiet)
+    with pytest.raises(TooBusy):
+        room.enter(flooding)
+
+
+def test_floods_of_many_tenants_leave_places_to_another() -> None:
+    room = Room()
+    floods = [TenantId(uuid4()) for _ in range(20)]
+    for _ in range(MAX_IN_FLIGHT):
+        for flooding in floods:
+            with suppress(TooBusy):
+                room.enter(flooding)
+    room.enter(TenantId(uuid4()))
+
+
+def test_there_are_no_more_places_than_there_are() -> None:
+    room = Room()
+    for _ in range(MAX_IN_FLIGHT):
+        room.enter(TenantId(uuid4()))
+    with pytest.raises(TooBusy):
+        room.enter(TenantId(uuid4()))
+
+
+def test_places_that_were_given_back_can_be_taken_again() -> None:
+    room, tenant = Room(), TenantId(uuid4())
+    taken = fill(room, tenant)
+    for _ in range(taken):
+        room.leave(tenant)
+    assert fill(room, tenant) == taken
 
 
 async def test_a_sender_that_hangs_up_is_not_answered() -> None:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import lru_cache
-from types import TracebackType
 from typing import NamedTuple
 from uuid import UUID
 
@@ -29,6 +28,8 @@ PREFIX = "/v1/crm/webhook/whatsapp/"
 ROUTE = PREFIX + "{tenant_id}"
 
 MAX_IN_FLIGHT = 256
+_SHARE = 3
+"""A tenant may hold so many times the places that are free: alone three quarters of all."""
 _PATIENCE = timedelta(seconds=10)
 """For the body to arrive and to be stored."""
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -58,25 +59,29 @@ class ClientGone(Exception):
 
 
 class Room:
-    """Bounds how many webhooks are in the house at once, and so the memory they take.
-
-    ``with room:`` takes a place, or raises TooBusy when there is none left.
-    """
+    """Bounds how many webhooks are in the house at once, and so the memory they take. Whoever has
+    many is refused before whoever has few: a tenant's flood always leaves places to others."""
 
     def __init__(self, places: int = MAX_IN_FLIGHT) -> None:
         self._free = places
+        self._held: dict[TenantId, int] = {}
 
-    def __enter__(self) -> None:
-        if self._free == 0:
+    def enter(self, tenant_id: TenantId) -> None:
+        """Take a place, to be given back with `leave`.
+
+        Raises:
+            TooBusy: there is none left for this tenant.
+        """
+        held = self._held.get(tenant_id, 0)
+        if held >= _SHARE * self._free:
             raise TooBusy(retry_after=timedelta(seconds=1))
+        self._held[tenant_id] = held + 1
         self._free -= 1
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def leave(self, tenant_id: TenantId) -> None:
+        held = self._held.pop(tenant_id)
+        if held > 1:
+            self._held[tenant_id] = held - 1
         self._free += 1
 
 
@@ -93,8 +98,11 @@ class WhatsAppWebhook:
             address = _address(scope["path"])
             if scope["method"] != "POST":
                 raise HTTPException(405, "webhooks are posted", {"allow": "POST"})
-            with self._room:
+            self._room.enter(address.tenant_id)
+            try:
                 await self._accept(scope, receive, address.tenant_id, address.channel_id)
+            finally:
+                self._room.leave(address.tenant_id)
         except ClientGone:
             return
         except (DomainError, HTTPException) as error:
