@@ -119,7 +119,7 @@ class LlmSettings(Group):
     circuit_breaker_failure_threshold: int = Field(default=5, ge=1)
     circuit_breaker_success_threshold: int = Field(default=2, ge=1)
     circuit_breaker_timeout_seconds: Seconds = timedelta(seconds=60)
-    job_default_max_retries: int = Field(default=3, ge=0)
+    job_default_max_retries: int = Field(default=3, ge=0, le=20)
 
 
 class WahaSettings(Group):

@@ -1,13 +1,16 @@
 """Bring a database to the newest schema: ``python -m shared.persistence.migrate``.
 
 Reads DATABASE_MIGRATION_URL, the owner role. Safe to run again and from several places at once:
-an advisory lock lets one through at a time.
+an advisory lock lets one through at a time. With ``--sql FROM:TO`` it prints the SQL of those
+revisions instead, for whoever applies it by hand, and needs no database.
 """
 
+import argparse
 import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from alembic import command
 from alembic.config import Config
@@ -52,7 +55,23 @@ async def migrate(url: str, revision: str = "head") -> None:
         await engine.dispose()
 
 
+def write_sql(revisions: str, output: TextIO) -> None:
+    """Write what an upgrade over ``revisions``, such as ``0002:0003``, would execute."""
+    config = alembic_config()
+    config.output_buffer = output
+    command.upgrade(config, revisions, sql=True)
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m shared.persistence.migrate",
+        description="Bring the database of DATABASE_MIGRATION_URL to the newest schema.",
+    )
+    parser.add_argument("--sql", metavar="FROM:TO", help="print the SQL of these revisions instead")
+    revisions = parser.parse_args().sql
+    if revisions is not None:
+        write_sql(revisions, sys.stdout)
+        return
     url = os.environ.get("DATABASE_MIGRATION_URL")
     if not url:
         sys.exit("DATABASE_MIGRATION_URL is not set: it names the owner role of the database")

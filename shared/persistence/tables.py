@@ -275,3 +275,122 @@ simulator_messages = Table(
 )
 """What a simulated customer's phone shows: for a simulator channel this stands where WhatsApp's own
 memory stands for a real number. Business code reads none of it."""
+
+job_batches = Table(
+    "job_batches",
+    metadata,
+    tenant_id(),
+    Column("id", UUID, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("metadata", JSONB, nullable=False, server_default=text("'{}'")),
+    moment("created_at", now=True),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    CheckConstraint("total between 1 and 1000", name="total"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    tenant_id(),
+    Column("id", UUID, nullable=False),
+    Column("status", Text, nullable=False, server_default="QUEUED"),
+    Column("prompt", Text, nullable=False),
+    Column("config_name", Text, nullable=False),
+    Column("template_name", Text, nullable=False),
+    Column("pipeline", Text, nullable=False, server_default="single"),
+    Column("context", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("variables", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("needs_moderation", Boolean, nullable=False, server_default=text("false")),
+    Column("stream", Boolean, nullable=False, server_default=text("false")),
+    Column("priority", SmallInteger, nullable=False, server_default="0"),
+    Column("metadata", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("callback_url", Text),
+    moment("deadline_at", required=True),
+    Column("retry_of", UUID),
+    Column("batch_id", UUID),
+    Column("run", BigInteger, nullable=False, server_default="0"),
+    Column("result", Text),
+    Column("agent_type", Text),
+    Column("moderation", JSONB(none_as_null=True)),
+    Column("template_version", Integer),
+    Column("error", Text),
+    Column("error_code", Text),
+    Column("tokens_in", BigInteger, nullable=False, server_default="0"),
+    Column("tokens_out", BigInteger, nullable=False, server_default="0"),
+    Column("cost_nanos", BigInteger, nullable=False, server_default="0"),
+    moment("created_at", now=True),
+    moment("started_at"),
+    moment("finished_at"),
+    moment("updated_at", now=True),
+    Column("retry_count", Integer, nullable=False, server_default="0"),
+    Column("max_retries", Integer, nullable=False, server_default="3"),
+    moment("next_retry_at"),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    ForeignKeyConstraint(["tenant_id", "batch_id"], ["job_batches.tenant_id", "job_batches.id"]),
+    Index("ix_jobs_recent", "tenant_id", text("created_at DESC"), text("id DESC")),
+    Index("ix_jobs_status_recent", "tenant_id", "status", text("created_at DESC"), text("id DESC")),
+    Index("ix_jobs_batch", "tenant_id", "batch_id"),
+    Index("ix_jobs_processing", "tenant_id", postgresql_where=text("status = 'PROCESSING'")),
+    Index(
+        "ix_jobs_next_retry_at",
+        "next_retry_at",
+        postgresql_where=text("next_retry_at IS NOT NULL"),
+    ),
+    CheckConstraint(
+        "status in ('QUEUED', 'PROCESSING', 'RETRYING', 'COMPLETED', 'FAILED', 'CANCELLED')",
+        name="status",
+    ),
+    CheckConstraint("length(prompt) between 1 and 100000", name="prompt"),
+    CheckConstraint("pipeline in ('single', 'multi')", name="pipeline"),
+    CheckConstraint("priority between -10 and 10", name="priority"),
+    CheckConstraint("agent_type in ('main', 'fallback', 'followup')", name="agent_type"),
+    CheckConstraint("run >= 0", name="run"),
+    CheckConstraint("tokens_in >= 0 and tokens_out >= 0 and cost_nanos >= 0", name="usage"),
+    CheckConstraint("(status = 'COMPLETED') = (result is not null)", name="completed_has_result"),
+    CheckConstraint("(status = 'FAILED') = (error_code is not null)", name="failed_has_code"),
+    CheckConstraint(
+        "(status in ('COMPLETED', 'FAILED', 'CANCELLED')) = (finished_at is not null)",
+        name="final_has_end",
+    ),
+    CheckConstraint("retry_count >= 0", name="retry_count"),
+    CheckConstraint("max_retries between 0 and 20", name="max_retries"),
+    CheckConstraint("next_retry_at is null or status = 'RETRYING'", name="next_retry_is_planned"),
+)
+"""Prompts for the agents and what became of them. The trigger ``jobs_follow_the_graph`` holds the
+edges between states. ``run`` is the fence: it rises with every start, and a worker writes only
+where its own run still stands. ``cost_nanos`` counts billionths of a US dollar. No key to
+``tenants``: everybody's submissions would meet at the lock of that one row. No index on
+``metadata``: under row-level security PostgreSQL does not use one, as ``@>`` is not leakproof; the
+filter looks at a tenant's jobs in the order of the list."""
+
+job_attempts = Table(
+    "job_attempts",
+    metadata,
+    tenant_id(),
+    Column("id", UUID, nullable=False),
+    Column("job_id", UUID, nullable=False),
+    Column("run", BigInteger, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("config_name", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    moment("started_at", required=True),
+    Column("milliseconds", Integer, nullable=False),
+    Column("tokens_in", BigInteger, nullable=False, server_default="0"),
+    Column("tokens_out", BigInteger, nullable=False, server_default="0"),
+    Column("cost_nanos", BigInteger, nullable=False, server_default="0"),
+    Column("outcome", Text, nullable=False),
+    Column("error", Text),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    ForeignKeyConstraint(
+        ["tenant_id", "job_id"], ["jobs.tenant_id", "jobs.id"], ondelete="CASCADE"
+    ),
+    UniqueConstraint("tenant_id", "job_id", "number"),
+    CheckConstraint(
+        "agent in ('main', 'fallback', 'followup', 'moderation', 'router')", name="agent"
+    ),
+    CheckConstraint("number >= 1 and run >= 1 and milliseconds >= 0", name="numbers"),
+    CheckConstraint("tokens_in >= 0 and tokens_out >= 0 and cost_nanos >= 0", name="usage"),
+)
+"""One row for each call of a model that a job made. ``outcome`` is ``ok``, an error's code, or
+``interrupted`` where the worker died with the run."""

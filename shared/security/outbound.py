@@ -96,14 +96,14 @@ async def _resolve(host: str, port: int, timeout: float | None) -> list[str]:
 
 
 class _SafeTransport(httpx2.AsyncHTTPTransport):
-    def __init__(self, allowed: AllowedHosts) -> None:
+    def __init__(self, allowed: AllowedHosts, max_connections: int | None) -> None:
         context = ssl.create_default_context()
         super().__init__(verify=context, trust_env=False)
         self._allowed = allowed
         # httpx2 takes no network backend, so the pool it made is replaced by one that does
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=context,
-            max_connections=_LIMITS.max_connections,
+            max_connections=max_connections,
             max_keepalive_connections=_LIMITS.max_keepalive_connections,
             keepalive_expiry=_LIMITS.keepalive_expiry,
             network_backend=_CheckedBackend(allowed),
@@ -117,12 +117,15 @@ class _SafeTransport(httpx2.AsyncHTTPTransport):
         return await super().handle_async_request(request)
 
 
-def safe_transport(allow_hosts: Sequence[str]) -> httpx2.AsyncBaseTransport:
+def safe_transport(
+    allow_hosts: Sequence[str], *, max_connections: int | None = _LIMITS.max_connections
+) -> httpx2.AsyncBaseTransport:
     """A transport that reaches public https addresses, and what ``allow_hosts`` lists.
 
-    Requests raise `AddressRefused` for everything else.
+    Requests raise `AddressRefused` for everything else, and wait for one another when there are
+    more than ``max_connections`` at once; ``None`` lets them all pass.
     """
-    return _SafeTransport(AllowedHosts(allow_hosts))
+    return _SafeTransport(AllowedHosts(allow_hosts), max_connections)
 
 
 def open_client(

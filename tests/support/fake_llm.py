@@ -445,7 +445,7 @@ def _anthropic_events(request: LlmRequest, step: Step) -> list[bytes]:
         {
             "type": "message_delta",
             "delta": {"stop_reason": whole["stop_reason"], "stop_sequence": None},
-            "usage": {"output_tokens": _USAGE[1]},
+            "usage": whole["usage"],
         }
     )
     events.append({"type": "message_stop"})

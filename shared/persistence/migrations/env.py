@@ -7,7 +7,8 @@ from alembic import context
 
 if context.is_offline_mode():
     context.configure(dialect_name="postgresql", literal_binds=True)
-    context.run_migrations()
+    with context.begin_transaction():
+        context.run_migrations()
 else:
     context.configure(connection=context.config.attributes["connection"])
     context.run_migrations()

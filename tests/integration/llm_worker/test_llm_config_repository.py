@@ -5,26 +5,34 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
+from structlog.testing import capture_logs
 
 from llm_worker.domain.entities.llm_config import KeyNotAllowed, LLMConfig
-from llm_worker.domain.repositories.llm_config_repository import LLMConfigNotFound
+from llm_worker.domain.repositories.llm_config_repository import (
+    LLMConfigChanged,
+    LLMConfigNotFound,
+)
+from llm_worker.domain.services.llm_selector import NoModelFits
 from llm_worker.domain.value_objects.api_key import ApiKey
 from llm_worker.domain.value_objects.model_name import ModelName
 from llm_worker.domain.value_objects.provider import ProviderType
+from llm_worker.domain.value_objects.structured_output import StructuredOutput
 from llm_worker.domain.value_objects.temperature import Temperature
 from llm_worker.infrastructure.persistence.llm_config_repository import (
-    LLMConfigChanged,
     SqlLLMConfigRepository,
+    model_chain,
 )
 from shared.kernel.ids import TenantId
 from shared.persistence.database import Database
 from shared.persistence.unit_of_work import Transaction
 from shared.security.crypto import KeyRing, Undecipherable, new_secret_key
+from tests.support import rows
 from tests.support.postgres import TestDatabase
 
 KEYS = KeyRing(SecretStr(new_secret_key()))
@@ -36,7 +44,8 @@ class Tenant:
 
     def __init__(self) -> None:
         self.id = TenantId(uuid4())
-        self.cipher = KEYS.tenant(self.id, KEYS.new_wrapped_key(self.id))
+        self.wrapped_key = KEYS.new_wrapped_key(self.id)
+        self.cipher = KEYS.tenant(self.id, self.wrapped_key)
 
     def config(self, **changes: object) -> LLMConfig:
         config = LLMConfig(
@@ -49,6 +58,12 @@ class Tenant:
             temperature=Temperature(0.7),
             max_tokens=777,
             timeout=timedelta(seconds=12.5),
+            min_answer_length=3,
+            price_in_per_million=Decimal("0.125"),
+            price_out_per_million=Decimal("999999.999999"),
+            fallbacks=("default-fast", "claude-fast"),
+            structured_output=StructuredOutput.TOOL,
+            context_tokens=4096,
         )
         return replace(config, **changes)
 
@@ -77,8 +92,32 @@ async def test_the_platforms_models_are_there_for_everybody(
         "default-smart": ("openai", "gpt-5", "OPENAI_API_KEY"),
         "default-fast": ("openai", "gpt-5-mini", "OPENAI_API_KEY"),
         "claude-smart": ("anthropic", "claude-sonnet-4-5", "ANTHROPIC_API_KEY"),
+        "claude-fast": ("anthropic", "claude-haiku-4-5", "ANTHROPIC_API_KEY"),
+    }
+    assert {
+        name: (each.price_in_per_million, each.price_out_per_million, each.fallbacks)
+        for name, each in found.items()
+    } == {
+        "offline": (0, 0, ()),
+        "default-smart": (Decimal("1.25"), 10, ("default-fast",)),
+        "default-fast": (Decimal("0.25"), 2, ()),
+        "claude-smart": (3, 15, ("claude-fast",)),
+        "claude-fast": (1, 5, ()),
     }
     assert all(each.tenant_id is None and each.api_key is None for each in found.values())
+
+
+async def test_an_example_for_ollama_waits_to_be_switched_on(
+    database: Database, tenant: Tenant
+) -> None:
+    async with tenant.repository(database) as configs:
+        with pytest.raises(LLMConfigNotFound):
+            await configs.get("ollama-example")
+        found = {config.name: config for config in await configs.list(inactive=True)}
+    example = found.pop("ollama-example")
+    assert (example.active, example.base_url) == (False, "http://localhost:11434/v1")
+    assert all(config.active for config in found.values())
+    assert len(found) == 5
 
 
 async def test_every_field_that_goes_in_comes_out(database: Database, tenant: Tenant) -> None:
@@ -134,6 +173,115 @@ async def test_with_no_active_version_left_the_platforms_returns(
         assert (await configs.get("offline")).provider is ProviderType.OFFLINE
 
 
+async def test_what_was_saved_is_listed_the_newest_first(
+    database: Database, tenant: Tenant
+) -> None:
+    saved = [tenant.config(model=ModelName(model)) for model in ("one", "two", "three")]
+    async with tenant.repository(database) as configs:
+        for config in saved:
+            await configs.save(config)
+        versions = await configs.versions("mine")
+        platform = await configs.versions("default-smart")
+        with pytest.raises(LLMConfigNotFound):
+            await configs.versions("nothing")
+    assert [(each.version, each.config) for each in versions] == [
+        (3, saved[2]),
+        (2, saved[1]),
+        (1, saved[0]),
+    ]
+    assert versions[0].created_at > versions[2].created_at
+    assert [(each.version, each.config.tenant_id) for each in platform] == [(1, None)]
+
+
+async def test_a_model_that_is_put_out_of_use_makes_room_for_the_platforms(
+    database: Database, tenant: Tenant
+) -> None:
+    async with tenant.repository(database) as configs:
+        for name in ("mine", "mine", "default-smart"):
+            await configs.save(tenant.config(name=name))
+        await configs.deactivate("mine")
+        await configs.deactivate("default-smart")
+    async with tenant.repository(database) as configs:
+        with pytest.raises(LLMConfigNotFound):
+            await configs.get("mine")
+        assert (await configs.get("default-smart")).tenant_id is None
+        every = {config.name: config for config in await configs.list(inactive=True)}
+        assert every["default-smart"].tenant_id is None
+        assert every["mine"] == tenant.config(active=False)
+        assert [each.config.active for each in await configs.versions("mine")] == [False, False]
+
+
+async def test_nobody_puts_what_is_not_theirs_out_of_use(
+    database: Database, test_database: TestDatabase, tenant: Tenant
+) -> None:
+    async with tenant.repository(database) as configs:
+        await configs.save(tenant.config())
+    before = await test_database.fetch("SELECT * FROM llm_configs ORDER BY id")
+    async with Tenant().repository(database) as configs:
+        for name in ("mine", "default-smart", "nothing"):
+            with pytest.raises(LLMConfigNotFound):
+                await configs.deactivate(name)
+    assert await test_database.fetch("SELECT * FROM llm_configs ORDER BY id") == before
+
+
+async def test_the_chain_is_the_model_and_its_fallbacks(
+    database: Database, test_database: TestDatabase
+) -> None:
+    tenant = await _with_a_row(test_database)
+    async with tenant.repository(database) as configs:
+        await configs.save(tenant.config())
+    async with Transaction(database, tenant.id) as tx:
+
+        async def chain(name: str, prompt_tokens: int = 0) -> list[str]:
+            models = await model_chain(
+                tx.connection, tenant.id, name, KEYS, prompt_tokens=prompt_tokens
+            )
+            assert all(model.active for model in models)
+            return [model.name for model in models]
+
+        assert await chain("mine") == ["mine", "default-fast", "claude-fast"]
+        assert await chain("mine", 4097) == ["default-fast", "claude-fast"]
+        assert await chain("default-smart") == ["default-smart", "default-fast"]
+        assert await chain("ollama-example") == ["default-fast"]
+        with pytest.raises(NoModelFits):
+            await chain("default-smart", 10**7)
+        with pytest.raises(LLMConfigNotFound):
+            await chain("nothing")
+        (mine, *_) = await model_chain(tx.connection, tenant.id, "mine", KEYS)
+        assert mine == tenant.config()
+
+
+async def test_a_row_that_cannot_be_used_breaks_no_other_models_chain(
+    database: Database, test_database: TestDatabase
+) -> None:
+    tenant = await _with_a_row(test_database)
+    async with tenant.repository(database) as configs:
+        await configs.save(tenant.config(fallbacks=("broken", "offline")))
+        await configs.save(tenant.config(name="broken"))
+    await test_database.execute(
+        "UPDATE llm_configs SET api_key_ciphertext = '' WHERE name = 'broken'"
+    )
+    async with Transaction(database, tenant.id) as tx:
+        with capture_logs() as logs:
+            models = await model_chain(tx.connection, tenant.id, "mine", KEYS)
+        with pytest.raises(Undecipherable):
+            await model_chain(tx.connection, tenant.id, "broken", KEYS)
+    assert [model.name for model in models] == ["mine", "offline"]
+    assert [(log["event"], log["config"], log["code"]) for log in logs] == [
+        ("llm_config_unusable", "broken", "undecipherable")
+    ]
+
+
+async def _with_a_row(test_database: TestDatabase) -> Tenant:
+    """A tenant whose key stands in its own row, beside which models are read."""
+    tenant = Tenant()
+    await rows.a_tenant(test_database)
+    await test_database.execute(
+        "UPDATE tenants SET id = $1, wrapped_key = $2", tenant.id, tenant.wrapped_key
+    )
+    return tenant
+
+
 async def test_another_tenant_finds_nothing(database: Database, tenant: Tenant) -> None:
     async with tenant.repository(database) as configs:
         await configs.save(tenant.config())
@@ -165,7 +313,7 @@ async def test_tenants_write_no_models_of_the_platform(
                 "INSERT INTO llm_configs (id, name, provider, model) "
                 "VALUES (gen_random_uuid(), 'x', 'offline', 'm')"
             )
-    assert await test_database.fetchval("SELECT count(*) FROM llm_configs") == 4
+    assert await test_database.fetchval("SELECT count(*) FROM llm_configs") == 6
 
 
 async def test_of_two_writers_at_once_one_is_told(database: Database, tenant: Tenant) -> None:

@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from llm_worker.bootstrap import open_models
 from llm_worker.domain.entities.llm_config import LLMConfig
 from llm_worker.domain.repositories.llm_config_repository import LLMConfigNotFound
 from llm_worker.domain.value_objects.api_key import ApiKey
@@ -39,10 +40,13 @@ from shared.config.settings import LlmSettings
 from shared.kernel.ids import TenantId
 from tests.integration.llm_worker.conftest import KEY, SEARCH, MakeFactory, Provider
 from tests.support.fake_llm import CallTools, Drip, FakeLlm, Fault, Hang, Raw, Reset, Say
+from tests.support.stack import until
 from tests.unit.llm_worker.infrastructure.fake_time import Dice, FakeTime
 
 QUESTION = [HumanMessage("Ada kopi?")]
 TURN = timedelta(seconds=90)
+AT_ONCE = 250
+"""Calls; more than the connections that one HTTP client otherwise has."""
 
 
 @pytest.fixture
@@ -398,6 +402,25 @@ async def test_logs_name_codes_and_no_secrets(caller: ModelCaller, provider: Pro
     assert {entry["event"] for entry in logs} == {"model_call_failed", "circuit_changed"}
     assert KEY not in str(logs)
     assert "kopi" not in str(logs)
+
+
+async def test_no_call_waits_for_the_connection_of_another(
+    provider: Provider, settings: LlmSettings
+) -> None:
+    """A model that thinks long has as many calls at once as the worker has turns."""
+    provider.llm.rule = lambda _: Hang()
+    config = provider.config(timeout=None)
+    async with open_models(settings, allow_hosts=["127.0.0.1"]) as models:
+        calls = [
+            asyncio.create_task(models.caller.call([config], QUESTION, deadline=TURN))
+            for _ in range(AT_ONCE)
+        ]
+        try:
+            await until(lambda: len(provider.llm.requests) == AT_ONCE)
+        finally:
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
 
 
 # --- models without a network ---

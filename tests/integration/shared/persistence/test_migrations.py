@@ -1,7 +1,9 @@
 """The migrations make, from nothing, the tables that the code believes in."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +18,10 @@ from commerce_agent.infrastructure.persistence import tables as commerce_tables
 from gateway.infrastructure.persistence import tables as gateway_tables
 from llm_worker.infrastructure.persistence import tables as llm_tables
 from shared.persistence import tables as shared_tables
-from shared.persistence.migrate import migrate
+from shared.persistence.migrate import migrate, write_sql
 from tests.support.postgres import PostgresForTests, TestDatabase
+
+RESILIENCE = Path("infra/docker/postgres/migrations/002_add_resilience_columns.sql")
 
 CONTEXTS = (shared_tables, commerce_tables, gateway_tables, llm_tables)
 """Each declares its tables on one and the same metadata."""
@@ -121,6 +125,45 @@ async def test_the_catalogue_is_the_one_the_models_would_make(
             assert found == expected, what
     finally:
         await server.drop(modelled)
+
+
+def test_the_file_for_operators_is_the_revision() -> None:
+    """``python -m shared.persistence.migrate --sql 0002:0003`` writes it anew."""
+    rendered = io.StringIO()
+    write_sql("0002:0003", rendered)
+
+    assert RESILIENCE.read_text() == rendered.getvalue()
+
+
+async def test_applied_by_hand_the_file_leads_to_the_same(
+    server: PostgresForTests, migrated: TestDatabase
+) -> None:
+    by_hand = await server.database(migrated=False)
+    try:
+        await migrate(by_hand.owner_url, "0002")
+        async with by_hand.admin() as connection:
+            await connection.execute("SET ROLE platform_owner")
+            await connection.execute(RESILIENCE.read_text())
+        for what, query in CATALOGUE.items():
+            expected = {tuple(row) for row in await migrated.fetch(query)}
+            assert {tuple(row) for row in await by_hand.fetch(query)} == expected, what
+        await migrate(by_hand.owner_url)
+        assert await by_hand.fetchval("SELECT version_num FROM alembic_version") == "0003"
+    finally:
+        await server.drop(by_hand)
+
+
+async def test_jobs_of_before_get_the_usual_retries(empty: TestDatabase) -> None:
+    await migrate(empty.owner_url, "0002")
+    await empty.execute(
+        "INSERT INTO jobs (tenant_id, id, prompt, config_name, template_name, deadline_at)"
+        " VALUES (gen_random_uuid(), gen_random_uuid(), 'Halo', 'offline', 't', now())"
+    )
+
+    await migrate(empty.owner_url)
+
+    (row,) = await empty.fetch("SELECT retry_count, max_retries, next_retry_at FROM jobs")
+    assert tuple(row) == (0, 3, None)
 
 
 async def test_the_clock_uses_an_index(migrated: TestDatabase) -> None:

@@ -27,7 +27,7 @@ from tests.support.postgres import TestDatabase
 WITHOUT_TENANT = {"alembic_version"}
 """Tables that hold nothing of anybody's."""
 
-PLATFORM_ROWS = {"llm_configs"}
+PLATFORM_ROWS = {"llm_configs", "prompt_templates", "agent_configs"}
 """Tables whose rows without a tenant everybody reads, with a primary key of the id alone."""
 
 OWN_IDENTITY = {
@@ -282,14 +282,12 @@ async def test_a_platform_row_is_read_by_all_and_written_by_none(
 ) -> None:
     one, _ = await two_tenants(test_database)
     async with Transaction(database, one) as tx:
-        found = await tx.connection.execute(
-            text("SELECT tenant_id FROM llm_configs WHERE name = 'offline'")
-        )
-        assert found.scalar_one() is None
-        with pytest.raises(DBAPIError, match="row-level security"):
-            await tx.connection.execute(
-                text("UPDATE llm_configs SET model = 'mine' WHERE name = 'offline'")
-            )
+        for table in sorted(PLATFORM_ROWS):
+            found = await tx.connection.execute(text(f"SELECT DISTINCT tenant_id FROM {table}"))
+            assert found.scalar_one() is None, table
+            with pytest.raises(DBAPIError, match="row-level security"):
+                async with tx.connection.begin_nested():
+                    await tx.connection.execute(text(f"UPDATE {table} SET name = 'mine'"))
 
 
 async def test_a_tenant_is_a_uuid_or_nobody(test_database: TestDatabase) -> None:

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
@@ -101,3 +102,62 @@ def test_a_key_shows_itself_to_nobody() -> None:
     assert "secret" not in f"{config!r} {config} {config.api_key} {config.api_key!r}"
     assert config.api_key is not None
     assert config.api_key.get_secret_value() == "sk-secret"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"min_answer_length": 0},
+        {"min_answer_length": 10_001},
+        {"context_tokens": 0},
+        {"price_in_per_million": Decimal("-0.1")},
+        {"price_out_per_million": Decimal(1_000_000)},
+        {"price_in_per_million": Decimal("0.0000001")},
+        {"price_in_per_million": Decimal("NaN")},
+        {"price_in_per_million": Decimal("Infinity")},
+        {"fallbacks": tuple("abcdef")},
+        {"fallbacks": ("a", "a")},
+        {"fallbacks": ("smart",)},
+        {"fallbacks": ("",)},
+        {"fallbacks": (" a",)},
+    ],
+)
+def test_what_contradicts_itself_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(InvalidLLMConfig):
+        replace(OPENAI, **changes)
+
+
+def test_the_ends_of_the_ranges_are_in() -> None:
+    for changes in (
+        {"min_answer_length": 10_000, "context_tokens": 1},
+        {"price_in_per_million": Decimal("999999.999999"), "price_out_per_million": Decimal(0)},
+        {"fallbacks": tuple("abcde")},
+    ):
+        config = replace(OPENAI, **changes)
+        assert all(getattr(config, name) == value for name, value in changes.items())
+
+
+def test_what_is_not_said_has_a_usual_value() -> None:
+    assert (OPENAI.min_answer_length, OPENAI.fallbacks, OPENAI.context_tokens) == (1, (), None)
+    assert OPENAI.structured_output == "auto"
+    assert OPENAI.fits(10**9)
+
+
+def test_a_call_costs_what_the_price_list_says_in_billionths() -> None:
+    config = replace(
+        OPENAI,
+        price_in_per_million=Decimal("1.25"),
+        price_out_per_million=Decimal(10),
+    )
+    assert config.cost_nanos(1_000_000, 1_000_000) == 11_250_000_000
+    assert config.cost_nanos(7, 3) == 7 * 1250 + 3 * 10_000
+    assert config.cost_nanos(0, 0) == 0
+    assert replace(config, price_in_per_million=Decimal("0.000001")).cost_nanos(1, 0) == 1
+    assert OPENAI.cost_nanos(1000, 1000) == 0
+    assert (config.has_price, OPENAI.has_price) == (True, False)
+    assert not replace(config, price_out_per_million=None).has_price
+
+
+def test_a_prompt_fits_up_to_the_models_size() -> None:
+    config = replace(OPENAI, context_tokens=100)
+    assert (config.fits(100), config.fits(101)) == (True, False)

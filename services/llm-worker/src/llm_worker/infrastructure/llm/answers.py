@@ -93,6 +93,18 @@ def read_answer(message: "AIMessage", tool_names: Collection[str] = ()) -> Answe
     )
 
 
+def read_text(message: "AIMessage") -> Answer:
+    """The text of a model that was offered no tools: whatever JSON it holds is its answer."""
+    raw = _NOT_WRITTEN.sub("", _text_of(message.content)[:MAX_ANSWER_CHARACTERS])
+    text = strip_reasoning(raw)
+    return Answer(text=text, only_reasoning=bool(_reasoning_of(message, raw)) and not text)
+
+
+def embedded_objects(text: str) -> list[dict[str, Any]]:
+    """The JSON objects that stand in a text, in their order."""
+    return [_written(value) for _, _, value in _embedded_json(text) if isinstance(value, dict)]
+
+
 def strip_reasoning(text: str) -> str:
     """Remove thoughts in tags, also where the opening or the closing tag is missing."""
     kept: list[str] = []

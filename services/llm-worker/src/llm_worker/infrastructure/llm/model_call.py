@@ -16,9 +16,11 @@ import structlog
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 
+from llm_worker.application.dto.processing_dto import Attempt
+from llm_worker.application.services.processing_service import TextStream
 from llm_worker.domain.entities.llm_config import LLMConfig
 from llm_worker.domain.repositories.llm_config_repository import LLMConfigNotFound
-from llm_worker.infrastructure.llm.answers import Answer, read_answer
+from llm_worker.infrastructure.llm.answers import Answer, read_answer, read_text
 from llm_worker.infrastructure.llm.backoff import (
     BackoffConfig,
     RetryBudget,
@@ -34,10 +36,19 @@ from llm_worker.infrastructure.llm.circuit_breaker import (
 from llm_worker.infrastructure.llm.errors import ModelRefused, as_platform_error
 from llm_worker.infrastructure.llm.llm_factory import LLMFactory
 from llm_worker.infrastructure.llm.metrics import CALLS, SECONDS, TOKENS
-from llm_worker.infrastructure.llm.prepared import PreparedModel, ToolSet, ToolSets
-from llm_worker.infrastructure.llm.response_validator import InvalidResponse, validate_response
+from llm_worker.infrastructure.llm.prepared import (
+    PreparedModel,
+    ToolSet,
+    ToolSets,
+)
+from llm_worker.infrastructure.llm.response_validator import (
+    InvalidResponse,
+    ResponseQuality,
+    validate_response,
+)
 from llm_worker.infrastructure.llm.timeout import DeadlinePassed, LLMTimeoutError, with_timeout
 from shared.config.settings import LlmSettings
+from shared.kernel.clock import utc_now
 from shared.kernel.errors import DomainError, Unavailable
 
 if TYPE_CHECKING:
@@ -72,6 +83,11 @@ class ModelReply:
     record: CallRecord
     sent: AIMessage
     """What the model sent, as it is."""
+
+    @property
+    def ended(self) -> str | None:
+        """The provider's word for why the answer ended."""
+        return _ended_with(self.sent)
 
     @property
     def message(self) -> AIMessage:
@@ -137,13 +153,20 @@ class ModelCaller:
         tools: "Sequence[BaseTool | Mapping[str, Any]]" = (),
         deadline: timedelta,
         chat: bool = True,
+        must_call: bool = False,
+        max_retries: int | None = None,
+        attempts: list[Attempt] | None = None,
+        speaker: str = "main",
+        stream: TextStream | None = None,
     ) -> ModelReply:
         """Ask the first of ``configs`` that answers, within ``deadline`` altogether.
 
         ``chat`` says that a customer waits: no attempt then takes longer than
-        LLM_CHAT_TIMEOUT_SECONDS. The message that comes back holds clean text, readable
-        ``tool_calls``, and in ``invalid_tool_calls`` those that can only be answered with their
-        ``error``; it is never empty.
+        LLM_CHAT_TIMEOUT_SECONDS. ``must_call``: the answer has to be a call of one of the tools.
+        ``max_retries`` stands for LLM_MAX_RETRIES. Every call that is begun is added to
+        ``attempts`` as ``speaker``'s, also when this raises. The message that comes back holds
+        clean text, readable ``tool_calls``, and in ``invalid_tool_calls`` those that can only be
+        answered with their ``error``; it is never empty. ``stream`` is told the text on the way.
 
         Raises:
             ModelUnavailable: nobody answers for the moment; also `LLMTimeoutError` and
@@ -151,7 +174,10 @@ class ModelCaller:
             ModelRefused: the content was refused; another provider is not asked.
             DomainError: what the first configuration failed with, when trying again is useless.
         """
-        run = _Run(self, messages, self._tool_sets.of(tools), deadline, chat)
+        tool_set = self._tool_sets.of(tools, must_call=must_call)
+        retries = self._settings.llm_max_retries if max_retries is None else max_retries
+        kept = [] if attempts is None else attempts
+        run = _Run(self, messages, tool_set, deadline, chat, retries, kept, speaker, stream)
         failures: list[DomainError] = []
         for config in configs:
             try:
@@ -182,8 +208,16 @@ class _Run:
         tools: ToolSet,
         deadline: timedelta,
         chat: bool,
+        max_retries: int,
+        attempts: list[Attempt],
+        speaker: str,
+        stream: TextStream | None,
     ) -> None:
         self._caller = caller
+        self._max_retries = max_retries
+        self._all_attempts = attempts
+        self._speaker = speaker
+        self._stream = stream
         self._messages = list(messages)
         self._tools = tools
         self._started = caller._monotonic()
@@ -200,19 +234,21 @@ class _Run:
 
         async def once() -> tuple[AIMessage, Answer]:
             message = await breaker.call(lambda: self._attempt(config, model))
+            if not self._tools.names:
+                return message, read_text(message)
             return message, read_answer(message, self._tools.names)
 
         async def readable() -> tuple[AIMessage, Answer]:
             message, answer = await once()
-            if _is_no_answer(answer) and budget.take():
+            if _is_no_answer(answer, config) and budget.take():
                 message, answer = await once()
-            if _is_no_answer(answer):
+            if _is_no_answer(answer, config):
                 raise InvalidResponse(f"{config.name} sent no usable answer")
             return message, answer
 
         message, answer = await retry_with_backoff(
             readable,
-            caller._settings.llm_max_retries,
+            self._max_retries,
             caller._backoff,
             deadline=self._rest(),
             budget=budget,
@@ -226,28 +262,43 @@ class _Run:
         limit, fair = self._limit(config)
         labels = (str(config.provider), str(config.model))
         self._attempts += 1
-        began = self._caller._monotonic()
-        outcome = "cancelled"
+        began, started_at = self._caller._monotonic(), utc_now()
+        outcome, detail, tokens = "cancelled", None, (0, 0)
         try:
-            message = await with_timeout(self._send(model), limit, f"The model {config.name}")
+            asked = model.ask(self._messages, self._tools, self._stream)
+            message = await with_timeout(asked, limit, f"The model {config.name}")
+            tokens = self._tokens_of(message)  # a refusal is paid for too
+            if _ended_with(message) in _REFUSALS or message.additional_kwargs.get("refusal"):
+                raise ModelRefused()
             outcome = "ok"
         except Exception as exc:
             error = as_platform_error(exc)
             if isinstance(error, LLMTimeoutError) and not fair:
                 error = DeadlinePassed(error.timeout_seconds, error.operation)
-            outcome = error.code
+            outcome, detail = error.code, error.detail
             log.warning("model_call_failed", config=config.name, model=labels[1], code=outcome)
             raise error from exc
         finally:
             CALLS.labels(*labels, outcome).inc()
-            SECONDS.labels(*labels).observe(self._caller._monotonic() - began)
-        self._count_tokens(message, labels)
-        return message
-
-    async def _send(self, model: PreparedModel) -> AIMessage:
-        message = await model.ask(self._messages, self._tools)
-        if _ended_with(message) in _REFUSALS or message.additional_kwargs.get("refusal"):
-            raise ModelRefused()
+            seconds = self._caller._monotonic() - began
+            SECONDS.labels(*labels).observe(seconds)
+            self._all_attempts.append(
+                Attempt(
+                    agent=self._speaker,
+                    config_name=config.name,
+                    model=str(config.model),
+                    started_at=started_at,
+                    milliseconds=round(seconds * 1000),
+                    tokens_in=tokens[0],
+                    tokens_out=tokens[1],
+                    cost_nanos=config.cost_nanos(*tokens),
+                    outcome=outcome,
+                    error=detail,
+                )
+            )
+        for position, direction in enumerate(("in", "out")):
+            self._tokens[position] += tokens[position]
+            TOKENS.labels(*labels, direction).inc(tokens[position])
         return message
 
     def _limit(self, config: LLMConfig) -> tuple[timedelta, bool]:
@@ -264,18 +315,14 @@ class _Run:
     def _rest(self) -> timedelta:
         return timedelta(seconds=self._end - self._caller._monotonic())
 
-    def _count_tokens(self, message: AIMessage, labels: tuple[str, str]) -> None:
+    def _tokens_of(self, message: AIMessage) -> tuple[int, int]:
         usage = message.usage_metadata
-        if usage is not None:
-            counted = (usage["input_tokens"], usage["output_tokens"])
-        else:  # many compatible servers do not say
-            counted = (
-                count_tokens_approximately(self._messages),
-                count_tokens_approximately([message]),
-            )
-        for position, direction in enumerate(("in", "out")):
-            self._tokens[position] += counted[position]
-            TOKENS.labels(*labels, direction).inc(counted[position])
+        if usage is None:  # many compatible servers do not say
+            read = count_tokens_approximately(self._messages)
+            return read, count_tokens_approximately([message])
+        # some that stream say only what they wrote
+        read = usage["input_tokens"] or count_tokens_approximately(self._messages)
+        return read, usage["output_tokens"]
 
     def _record(self, config: LLMConfig) -> CallRecord:
         return CallRecord(
@@ -288,10 +335,21 @@ class _Run:
         )
 
 
-def _is_no_answer(answer: Answer) -> bool:
+_NO_ANSWER = frozenset(
+    {
+        ResponseQuality.EMPTY,
+        ResponseQuality.WHITESPACE_ONLY,
+        ResponseQuality.TOO_SHORT,
+        ResponseQuality.ERROR_INDICATOR,
+    }
+)
+"""A refusal and a cut-off answer are answers; what they are worth, the caller decides."""
+
+
+def _is_no_answer(answer: Answer, config: LLMConfig) -> bool:
     if answer.tool_calls:
         return False
-    return not validate_response(answer.text, min_length=1).is_valid
+    return validate_response(answer.text, config.min_answer_length).quality in _NO_ANSWER
 
 
 def _usable(message: AIMessage, answer: Answer) -> AIMessage:

@@ -1,22 +1,30 @@
 """Model configurations in PostgreSQL."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from sqlalchemy import BindParameter, Row, bindparam, func, insert, select
+import structlog
+from sqlalchemy import BindParameter, Row, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_worker.domain.entities.llm_config import KeyNotAllowed, LLMConfig
-from llm_worker.domain.repositories.llm_config_repository import LLMConfigNotFound
+from llm_worker.domain.repositories.llm_config_repository import (
+    LLMConfigChanged,
+    LLMConfigNotFound,
+    LLMConfigVersion,
+)
+from llm_worker.domain.services.llm_selector import select_models
 from llm_worker.domain.value_objects.api_key import ApiKey
 from llm_worker.domain.value_objects.model_name import ModelName
 from llm_worker.domain.value_objects.provider import ProviderType
+from llm_worker.domain.value_objects.structured_output import StructuredOutput
 from llm_worker.domain.value_objects.temperature import Temperature
 from llm_worker.infrastructure.persistence.tables import llm_configs
-from shared.kernel.errors import Conflict
+from shared.kernel.errors import DomainError
 from shared.kernel.ids import TenantId, new_id
 from shared.persistence.tables import tenants
 from shared.security.crypto import KeyRing, TenantCipher
@@ -24,24 +32,32 @@ from shared.security.crypto import KeyRing, TenantCipher
 _TABLE, _COLUMN = "llm_configs", "api_key_ciphertext"
 
 _TENANT: BindParameter[Any] = bindparam("tenant")
-_NEWEST = (
+_VISIBLE = (llm_configs.c.tenant_id == _TENANT) | llm_configs.c.tenant_id.is_(None)
+_OWN_FIRST = llm_configs.c.tenant_id.is_(None)
+# Of each name what is active, if anything is; of that the tenant's; of that the latest.
+_EVERY = (
     select(llm_configs)
     .ext(distinct_on(llm_configs.c.name))
-    .where(
-        llm_configs.c.active,
-        (llm_configs.c.tenant_id == _TENANT) | llm_configs.c.tenant_id.is_(None),
+    .where(_VISIBLE)
+    .order_by(
+        llm_configs.c.name,
+        llm_configs.c.active.desc(),
+        _OWN_FIRST,
+        llm_configs.c.version.desc(),
     )
-    .order_by(llm_configs.c.name, llm_configs.c.tenant_id.is_(None), llm_configs.c.version.desc())
 )
+_NEWEST = _EVERY.where(llm_configs.c.active)
 _NAMED = _NEWEST.where(llm_configs.c.name == bindparam("name"))
+_VERSIONS = (
+    select(llm_configs)
+    .where(_VISIBLE, llm_configs.c.name == bindparam("name"))
+    .order_by(_OWN_FIRST, llm_configs.c.version.desc())
+)
 _WRAPPED_KEY = select(tenants.c.wrapped_key).where(tenants.c.id == _TENANT).scalar_subquery()
 _NAMED_WITH_KEY = _NAMED.add_columns(_WRAPPED_KEY.label("wrapped_key"))
+_EVERY_WITH_KEY = _EVERY.add_columns(_WRAPPED_KEY.label("wrapped_key"))
 
-
-class LLMConfigChanged(Conflict):
-    """Somebody else saved this model at the same moment."""
-
-    code = "llm_config_changed"
+log = structlog.get_logger()
 
 
 class SqlLLMConfigRepository:
@@ -61,19 +77,25 @@ class SqlLLMConfigRepository:
     async def get(self, name: str) -> LLMConfig:
         found = await self._rows(_NAMED, name=name)
         if not found:
-            raise LLMConfigNotFound(f"There is no model named {name}")
+            raise _not_found(name)
         return self._entity(found[0])
 
-    async def list(self) -> list[LLMConfig]:
-        return [self._entity(row) for row in await self._rows(_NEWEST)]
+    async def list(self, *, inactive: bool = False) -> list[LLMConfig]:
+        return [self._entity(row) for row in await self._rows(_EVERY if inactive else _NEWEST)]
+
+    async def versions(self, name: str) -> Sequence[LLMConfigVersion]:
+        found = await self._rows(_VERSIONS, name=name)
+        if not found:
+            raise _not_found(name)
+        return [
+            LLMConfigVersion(
+                version=row.version, created_at=row.created_at, config=self._entity(row)
+            )
+            for row in found
+            if row.tenant_id == found[0].tenant_id
+        ]
 
     async def save(self, config: LLMConfig) -> int:
-        """Write the next version of a tenant's model, its key sealed; returns that version.
-
-        Raises:
-            KeyNotAllowed: the row would not be this tenant's; platform rows are the operator's.
-            LLMConfigChanged: another writer took the version.
-        """
         if config.tenant_id != self._tenant_id:
             raise KeyNotAllowed("only the operator writes models of the platform")
         row_id = new_id()
@@ -98,6 +120,12 @@ class SqlLLMConfigRepository:
             raise LLMConfigChanged() from error
         return version
 
+    async def deactivate(self, name: str) -> None:
+        own = (llm_configs.c.tenant_id == self._tenant_id) & (llm_configs.c.name == name)
+        put_out = update(llm_configs).where(own, llm_configs.c.active).values(active=False)
+        if (await self._connection.execute(put_out)).rowcount == 0:
+            raise _not_found(name)
+
     async def _rows(self, statement: Any, **values: Any) -> Sequence[Row[Any]]:
         found = await self._connection.execute(statement, {"tenant": self._tenant_id, **values})
         return found.all()
@@ -119,8 +147,57 @@ async def config_named(
         await connection.execute(_NAMED_WITH_KEY, {"tenant": tenant_id, "name": name})
     ).one_or_none()
     if row is None:
-        raise LLMConfigNotFound(f"There is no model named {name}")
-    return _entity(row, lambda: keys.tenant(tenant_id, bytes(row.wrapped_key)))
+        raise _not_found(name)
+    return _entity(row, partial(_cipher_beside, row, tenant_id, keys))
+
+
+async def model_chain(
+    connection: AsyncConnection,
+    tenant_id: TenantId,
+    name: str,
+    keys: KeyRing,
+    *,
+    prompt_tokens: int = 0,
+) -> tuple[LLMConfig, ...]:
+    """The models to ask for a prompt of that size, in order, as `select_models` chooses them.
+
+    A row that cannot be used, because its key does not open or it breaks a rule, is passed over
+    and logged, unless it is the one that was asked for.
+
+    Raises:
+        LLMConfigNotFound: there is none of that name.
+        NoModelFits: none that is active takes the prompt.
+        DomainError: what is wrong with the requested one.
+    """
+    usable, unusable = await models_of(connection, tenant_id, keys)
+    if name in unusable:
+        raise unusable[name]
+    return select_models(name, usable, prompt_tokens=prompt_tokens)
+
+
+async def models_of(
+    connection: AsyncConnection, tenant_id: TenantId, keys: KeyRing
+) -> tuple[Sequence[LLMConfig], Mapping[str, DomainError]]:
+    """Every model that the tenant may use, one of each name, the inactive ones too; and by name
+    what is wrong with rows that cannot be used: a key that does not open, a rule that is broken."""
+    found = (await connection.execute(_EVERY_WITH_KEY, {"tenant": tenant_id})).all()
+    usable: list[LLMConfig] = []
+    unusable: dict[str, DomainError] = {}
+    for row in found:
+        try:
+            usable.append(_entity(row, partial(_cipher_beside, row, tenant_id, keys)))
+        except DomainError as error:
+            unusable[row.name] = error
+            log.warning("llm_config_unusable", config=row.name, code=error.code)
+    return usable, unusable
+
+
+def _cipher_beside(row: Row[Any], tenant_id: TenantId, keys: KeyRing) -> TenantCipher:
+    return keys.tenant(tenant_id, bytes(row.wrapped_key))
+
+
+def _not_found(name: str) -> LLMConfigNotFound:
+    return LLMConfigNotFound(f"There is no model named {name}")
 
 
 def _entity(row: Row[Any], cipher: Callable[[], TenantCipher]) -> LLMConfig:
@@ -141,6 +218,13 @@ def _entity(row: Row[Any], cipher: Callable[[], TenantCipher]) -> LLMConfig:
         max_tokens=row.max_tokens,
         timeout=None if row.timeout_seconds is None else timedelta(seconds=row.timeout_seconds),
         active=row.active,
+        min_answer_length=row.min_answer_length,
+        price_in_per_million=row.price_in_per_million,
+        price_out_per_million=row.price_out_per_million,
+        fallbacks=tuple(row.fallbacks),
+        structured_output=StructuredOutput(row.structured_output),
+        context_tokens=row.context_tokens,
+        version=row.version,
     )
 
 
@@ -157,4 +241,10 @@ def _columns(config: LLMConfig) -> dict[str, Any]:
         "max_tokens": config.max_tokens,
         "timeout_seconds": None if timeout is None else timeout.total_seconds(),
         "active": config.active,
+        "min_answer_length": config.min_answer_length,
+        "price_in_per_million": config.price_in_per_million,
+        "price_out_per_million": config.price_out_per_million,
+        "fallbacks": list(config.fallbacks),
+        "structured_output": config.structured_output.value,
+        "context_tokens": config.context_tokens,
     }
