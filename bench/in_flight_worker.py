@@ -2,7 +2,9 @@
 
 BENCH_MODEL is ``http`` (the shop's model as it is configured) or ``waits`` (a model in this process
 that answers when told). BENCH_TRACE=1 traces allocations, which makes everything slower. Commands
-come as lines on standard input: ``memory`` answers a line of JSON, ``answer`` lets the model go on.
+come as lines on standard input, each answered with a line of JSON: ``waiting``, how many calls that
+model holds; ``memory``, what the process holds, and the same for ``wait`` and ``answer``, which
+make the model hold its calls and let them go.
 """
 
 import asyncio
@@ -21,7 +23,6 @@ from langchain_core.outputs import ChatResult
 from bench.machine import resident_kib
 from bench.peers.chat_model import FakeChatModel
 from bench.shop import open_worker
-from commerce_agent.application.services.turn_tasks import TURN_TASK
 from shared.config.settings import PlatformSettings
 from shared.messaging.consume import consume
 from shared.messaging.port import Queue
@@ -34,6 +35,7 @@ class WaitingModel(FakeChatModel):
     """Answers nobody before it is told to, and then at once."""
 
     calls_tool: bool = False
+    waiting: int = 0
 
     async def _agenerate(
         self,
@@ -42,7 +44,9 @@ class WaitingModel(FakeChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        self.waiting += 1
         await _GO_ON.wait()
+        self.waiting -= 1
         return await super()._agenerate(messages, stop, run_manager, **kwargs)
 
 
@@ -56,8 +60,9 @@ async def main() -> None:
     if os.environ.get("BENCH_MODEL") == "http":
         _GO_ON.set()
     stop = asyncio.Event()
-    async with open_worker(settings, WaitingModel()) as worker, asyncio.TaskGroup() as group:
-        group.create_task(_obey(stop))
+    model = WaitingModel()
+    async with open_worker(settings, model) as worker, asyncio.TaskGroup() as group:
+        group.create_task(_obey(stop, model))
         group.create_task(
             consume(
                 worker.work.queue,
@@ -70,22 +75,21 @@ async def main() -> None:
         print("ready", flush=True)
 
 
-async def _obey(stop: asyncio.Event) -> None:
+async def _obey(stop: asyncio.Event, model: WaitingModel) -> None:
     loop = asyncio.get_running_loop()
     while line := (await loop.run_in_executor(None, sys.stdin.readline)).strip():
         if line == "answer":
             _GO_ON.set()
         if line == "wait":
             _GO_ON.clear()
-        print(json.dumps(_memory()), flush=True)
+        told = _memory() if line != "waiting" else {"waiting": model.waiting}
+        print(json.dumps(told), flush=True)
     stop.set()
 
 
 def _memory() -> dict[str, float]:
     gc.collect()
-    running = sum(task.get_name().startswith(TURN_TASK) for task in asyncio.all_tasks())
     return {
-        "turns": running,
         "resident_kib": resident_kib(os.getpid()),
         "traced_kib": tracemalloc.get_traced_memory()[0] / 1024,
     }

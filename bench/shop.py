@@ -24,6 +24,7 @@ from commerce_agent.infrastructure.llm.model_directory import SqlModelDirectory
 from commerce_agent.infrastructure.persistence.catalogue_search import SqlCatalogueSearch
 from commerce_agent.infrastructure.persistence.product_queries import SqlProductQueries
 from commerce_agent.infrastructure.persistence.unit_of_work import SqlUnitOfWork
+from llm_worker.bootstrap import model_transport
 from llm_worker.infrastructure.llm.circuit_breaker import CircuitBreakerRegistry
 from llm_worker.infrastructure.llm.llm_factory import LLMFactory
 from llm_worker.infrastructure.llm.model_call import ModelCaller
@@ -33,7 +34,6 @@ from shared.kernel.clock import utc_now
 from shared.kernel.ids import ChannelId, TenantId, new_id
 from shared.messaging.platform import Work, open_work
 from shared.security.crypto import KeyRing
-from shared.security.outbound import safe_transport
 from tests.support import rows
 from tests.support.coffee_shop import a_menu
 from tests.support.postgres import TestDatabase
@@ -113,7 +113,7 @@ async def open_worker(settings: PlatformSettings, model: BaseChatModel) -> Async
         conversations = ConversationService(uow, CacheAnnouncements(cache))
         factory = LLMFactory(
             settings.llm,
-            transport=lambda: safe_transport(settings.security.outbound_allow_hosts),
+            transport=lambda: model_transport(settings.security.outbound_allow_hosts),
             scripted=lambda _: model,
         )
         agent = _agent(work, keys, conversations, factory, settings)

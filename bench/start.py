@@ -155,7 +155,9 @@ async def _first_answer(base_url: str) -> None:
 
 
 def _up_to_ready(options: Options) -> list[Row]:
-    cold, warm, memory = [], [], []
+    cold: list[float] = []
+    warm: list[float] = []
+    memory: list[float] = []
     for number in range(options.rounds):
         folder = options.folder / f"up-{number}"
         for measured in (cold, warm):  # the same folder: first it is made, then it is there

@@ -2,7 +2,8 @@
 nothing, so that what is measured is ours; the tests' fakes keep ledgers and would be the limit.
 
 Prints the two ports and serves until its input ends. The model answers DELAY seconds after each
-request. Of WAHA's ``sendText`` the arrivals are kept: ``GET /ledger`` answers them as
+request; from ``GET /hold`` to ``GET /go`` it answers nobody, and ``GET /held`` says how many wait.
+Of WAHA's ``sendText`` the arrivals are kept: ``GET /ledger`` answers them as
 ``[[chat, text, seconds of CLOCK_MONOTONIC], …]`` and forgets them.
 """
 
@@ -60,6 +61,8 @@ class Model(_Http):
     """Chat completions in OpenAI's form."""
 
     delay = 0.0
+    holds = False
+    held: list["Model"] = []
     completion = json.dumps(
         {
             "id": "chatcmpl-1",
@@ -78,7 +81,17 @@ class Model(_Http):
     ).encode()
 
     def asked(self, path: str, body: bytes) -> None:
-        asyncio.get_running_loop().call_later(self.delay, self.answer, self.completion)
+        if path == "/held":
+            self.answer(len(self.held))
+        elif path in ("/hold", "/go"):
+            Model.holds = path == "/hold"
+            self.answer(len(self.held))
+            while self.held and not self.holds:
+                self.held.pop().answer(self.completion)
+        elif self.holds:
+            self.held.append(self)
+        else:
+            asyncio.get_running_loop().call_later(self.delay, self.answer, self.completion)
 
 
 class Waha(_Http):

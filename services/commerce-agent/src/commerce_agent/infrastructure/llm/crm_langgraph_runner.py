@@ -1,8 +1,9 @@
 """The shop agent's loop: ask the model, carry out what it asks for, check what it wants to say.
 
-The graph is compiled once and has one node; the loop inside it is plain Python, because a graph of
+The graph is built once and has one node; the loop inside it is plain Python, because a graph of
 several nodes costs four times the CPU and three times the memory and gives us nothing: the journal
-is what makes a turn resumable, and the caps are counted in it.
+is what makes a turn resumable, and the caps are counted in it. For the same reason there is no
+state: the node is handed its turn and hands back the outcome, in one step.
 """
 
 import time
@@ -10,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
-from typing import TypedDict
+from typing import Any, cast
 
-from langgraph.graph import END, START, StateGraph
-from langgraph.runtime import Runtime
+from langgraph.channels import EphemeralValue
+from langgraph.pregel import NodeBuilder, Pregel
 
 from commerce_agent.application.agent_tools.context import ToolExecutor
 from commerce_agent.application.ports.shop_agent import (
@@ -61,15 +62,11 @@ class _NoAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """The runtime context of one turn; the graph's state holds nothing but its outcome."""
+    """What the graph's node is handed."""
 
     turn: Turn
     journal: Journal
     models: Sequence[LLMConfig]
-
-
-class _State(TypedDict, total=False):
-    outcome: AgentOutcome
 
 
 class CRMLangGraphRunner:
@@ -85,11 +82,13 @@ class CRMLangGraphRunner:
         self._caller = caller
         self._tools = ToolRegistry(executors)
         self._monotonic = monotonic
-        graph = StateGraph(_State, context_schema=_Run)
-        graph.add_node("agent", self._agent)
-        graph.add_edge(START, "agent")
-        graph.add_edge("agent", END)
-        self._graph = graph.compile()
+        agent = NodeBuilder().subscribe_only("run").do(self._agent).write_to("outcome")
+        self._graph: Pregel[Any, None, _Run, AgentOutcome] = Pregel(
+            nodes={"agent": agent},
+            channels={"run": EphemeralValue(_Run), "outcome": EphemeralValue(object)},
+            input_channels="run",
+            output_channels="outcome",
+        )
 
     async def run(self, turn: Turn, journal: Journal, models: Sequence[LLMConfig]) -> AgentOutcome:
         """Go on where the journal stands, until there is something to send or nothing left to say.
@@ -102,14 +101,10 @@ class CRMLangGraphRunner:
             AgentUnavailable: no model can answer at the moment.
             Fenced: the conversation is no longer ours.
         """
-        state = await self._graph.ainvoke({}, context=_Run(turn, journal, models))
-        outcome: AgentOutcome = state["outcome"]
-        return outcome
+        return cast(AgentOutcome, await self._graph.ainvoke(_Run(turn, journal, models)))
 
-    async def _agent(self, state: _State, runtime: Runtime[_Run]) -> _State:
-        run = runtime.context
-        loop = _TurnLoop(run, self._caller, self._tools, self._monotonic)
-        return {"outcome": await loop.outcome()}
+    async def _agent(self, run: _Run) -> AgentOutcome:
+        return await _TurnLoop(run, self._caller, self._tools, self._monotonic).outcome()
 
 
 class _TurnLoop:
