@@ -32,10 +32,15 @@ from commerce_agent.infrastructure.persistence.tenant_repository import SqlTenan
 from commerce_agent.infrastructure.persistence.unit_of_work import SqlUnitOfWork
 from gateway.application.addresses import PublicAddresses
 from gateway.application.ports.idempotency import IdempotencyStore
+from gateway.application.ports.llm_work import OpenLLMWork
+from gateway.application.services.agent_configs import AgentConfigs
 from gateway.application.services.authentication import Authentication
 from gateway.application.services.dead_letter_service import DeadLetterService
 from gateway.application.services.default_channel import DefaultChannel
 from gateway.application.services.explanations import Explanations
+from gateway.application.services.job_watch import JobWatch, OpenJobWork
+from gateway.application.services.llm_configs import LLMConfigs
+from gateway.application.services.prompt_templates import PromptTemplates
 from gateway.application.services.readiness import ReadinessService
 from gateway.application.services.simulator_service import SimulatorService
 from gateway.application.services.webhook_access import WebhookAccess
@@ -43,6 +48,8 @@ from gateway.application.services.whatsapp_sending import WhatsAppSending
 from gateway.application.services.whatsapp_sessions import OpenWaha, WhatsAppSessions
 from gateway.infrastructure.persistence.api_keys import SqlApiKeyStore
 from gateway.infrastructure.persistence.idempotency import SqlIdempotencyStore
+from gateway.infrastructure.persistence.job_work import JobWork
+from gateway.infrastructure.persistence.llm_work import SqlLLMWork
 from gateway.infrastructure.persistence.replies import SqlReplies
 from gateway.infrastructure.persistence.simulated_phones import SqlSimulatedPhones
 from gateway.infrastructure.persistence.tenant_ciphers import TenantCiphers
@@ -99,6 +106,12 @@ class Container:
     sending: WhatsAppSending
     dead_letters: DeadLetterService
     sessions: WhatsAppSessions
+    open_jobs: OpenJobWork
+    job_watch: JobWatch
+    open_models: OpenLLMWork
+    llm_configs: LLMConfigs
+    prompt_templates: PromptTemplates
+    agent_configs: AgentConfigs
     simulator: SimulatorService
 
 
@@ -153,6 +166,15 @@ def _assemble(
     conversations = ConversationService(uow, CacheAnnouncements(cache))
     threads = SqlConversationQueries(database)
     phones = SqlSimulatedPhones(database)
+    ciphers = TenantCiphers(database, keys)
+    open_models = partial(SqlLLMWork, database, ciphers)
+    open_jobs = partial(
+        JobWork,
+        database,
+        cache,
+        ttl=settings.cache.redis_job_ttl,
+        default_max_retries=settings.llm.job_default_max_retries,
+    )
     return Container(
         settings=settings,
         stopping=stopping,
@@ -160,7 +182,7 @@ def _assemble(
         inbox=inbox,
         webhook_access=webhook_access,
         authentication=Authentication(key_store, pepper),
-        idempotency=SqlIdempotencyStore(database, TenantCiphers(database, keys)),
+        idempotency=SqlIdempotencyStore(database, ciphers),
         readiness=_readiness(settings.observability, database, cache),
         addresses=addresses,
         tenants=TenantService(uow, SqlTenantRegistry(database), keys, utc_now),
@@ -177,6 +199,12 @@ def _assemble(
         sending=WhatsAppSending(conversations, channels),
         dead_letters=DeadLetterService(database),
         sessions=WhatsAppSessions(uow, keys, _open_waha(settings), addresses),
+        open_jobs=open_jobs,
+        job_watch=JobWatch(open_jobs, cache, stopping),
+        open_models=open_models,
+        llm_configs=LLMConfigs(open_models, cache),
+        prompt_templates=PromptTemplates(open_models),
+        agent_configs=AgentConfigs(open_models),
         simulator=SimulatorService(phones, addresses.media, utc_now, random.SystemRandom()),
     )
 

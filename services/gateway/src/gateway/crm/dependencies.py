@@ -17,8 +17,13 @@ from commerce_agent.application.services.customer_service import CustomerService
 from commerce_agent.application.services.product_service import ProductService
 from commerce_agent.application.services.tenant_service import TenantService
 from gateway.application.addresses import PublicAddresses
+from gateway.application.ports.llm_work import OpenLLMWork
+from gateway.application.services.agent_configs import AgentConfigs
 from gateway.application.services.dead_letter_service import DeadLetterService
 from gateway.application.services.explanations import Explanations
+from gateway.application.services.job_watch import JobWatch, OpenJobWork
+from gateway.application.services.llm_configs import LLMConfigs
+from gateway.application.services.prompt_templates import PromptTemplates
 from gateway.application.services.readiness import ReadinessService
 from gateway.application.services.whatsapp_sending import WhatsAppSending
 from gateway.application.services.whatsapp_sessions import WhatsAppSessions
@@ -140,6 +145,30 @@ def get_whatsapp_sessions(request: Request) -> WhatsAppSessions:
     return container_of(request).sessions
 
 
+def get_open_jobs(request: Request) -> OpenJobWork:
+    return container_of(request).open_jobs
+
+
+def get_job_watch(request: Request) -> JobWatch:
+    return container_of(request).job_watch
+
+
+def get_open_models(request: Request) -> OpenLLMWork:
+    return container_of(request).open_models
+
+
+def get_llm_configs(request: Request) -> LLMConfigs:
+    return container_of(request).llm_configs
+
+
+def get_prompt_templates(request: Request) -> PromptTemplates:
+    return container_of(request).prompt_templates
+
+
+def get_agent_configs(request: Request) -> AgentConfigs:
+    return container_of(request).agent_configs
+
+
 def get_addresses(request: Request) -> PublicAddresses:
     return container_of(request).addresses
 
@@ -162,6 +191,12 @@ Explained = Annotated[Explanations, Depends(get_explanations)]
 Sending = Annotated[WhatsAppSending, Depends(get_whatsapp_sending)]
 DeadLetters = Annotated[DeadLetterService, Depends(get_dead_letter_service)]
 Sessions = Annotated[WhatsAppSessions, Depends(get_whatsapp_sessions)]
+OpenJobs = Annotated[OpenJobWork, Depends(get_open_jobs)]
+Watching = Annotated[JobWatch, Depends(get_job_watch)]
+OpenModels = Annotated[OpenLLMWork, Depends(get_open_models)]
+Models = Annotated[LLMConfigs, Depends(get_llm_configs)]
+Templates = Annotated[PromptTemplates, Depends(get_prompt_templates)]
+Agents = Annotated[AgentConfigs, Depends(get_agent_configs)]
 Addresses = Annotated[PublicAddresses, Depends(get_addresses)]
 Readiness = Annotated[ReadinessService, Depends(get_readiness)]
 

@@ -12,6 +12,9 @@ from gateway.interface import errors
 BODY_BYTES = 1_000_000
 PICTURE_BODY_BYTES = 3_000_000
 """A picture of 2 MB in base64, with room for its caption."""
+BATCH_BODY_BYTES = 5_000_000
+"""A thousand jobs of five kilobytes each."""
+BATCHES = "/v1/jobs/batch"
 _PATIENCE = timedelta(seconds=20)
 
 
@@ -107,6 +110,8 @@ class _Bounded:
 
 
 def _limit(scope: Scope) -> int:
+    if scope["path"] == BATCHES:
+        return BATCH_BODY_BYTES
     return PICTURE_BODY_BYTES if scope["path"].startswith("/simulator/api/") else BODY_BYTES
 
 

@@ -1,8 +1,9 @@
 """What all requests and answers have in common: money, pages, versions, and text one can keep."""
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Generic, TypeVar
+from collections.abc import Callable, Container, Iterator
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from fastapi import Header, Query, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -15,7 +16,7 @@ T = TypeVar("T")
 
 _ETAG = re.compile(r'"(\d{1,9})"\Z', re.ASCII)
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
-_MOST_VALUES = 10_000
+MOST_VALUES = 10_000
 """In one body; a product with a hundred variants has a third of that. Every value too much would
 get its own line in the refusal."""
 
@@ -25,12 +26,14 @@ class RequestBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    most_values: ClassVar[int] = MOST_VALUES
+
     @model_validator(mode="before")
     @classmethod
     def _can_be_kept(cls, value: Any) -> Any:
         for count, part in enumerate(_values(value), start=1):
-            if count > _MOST_VALUES:
-                raise ValueError(f"a body holds at most {_MOST_VALUES} values")
+            if count > cls.most_values:
+                raise ValueError(f"a body holds at most {cls.most_values} values")
             if isinstance(part, str) and _NOT_TEXT.search(part):
                 raise ValueError("text must hold neither NUL nor half a surrogate pair")
         return value
@@ -46,6 +49,11 @@ class Answer(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
+def read(source: object, schema: type[BaseModel], *, but: Container[str] = ()) -> dict[str, Any]:
+    """What has the names of the schema's fields, but for some that are made otherwise."""
+    return {name: getattr(source, name) for name in schema.model_fields if name not in but}
+
+
 class MoneyAmount(BaseModel):
     """Minor units of the currency; the rupiah has none, so 25000 is Rp25.000."""
 
@@ -56,6 +64,19 @@ class MoneyAmount(BaseModel):
 
     def money(self) -> Money:
         return Money(self.amount, self.currency)
+
+
+class Cost(Answer):
+    """Exact, in whole units of the currency."""
+
+    amount: str = Field(pattern=r"^[0-9]+(\.[0-9]+)?$", examples=["0.000123"])
+    currency: Literal["USD"] = "USD"
+
+    @classmethod
+    def of(cls, nanos: int) -> "Cost":
+        """From billionths of a US dollar."""
+        written = f"{Decimal(nanos).scaleb(-9):f}"
+        return cls(amount=written.rstrip("0").rstrip(".") if "." in written else written)
 
 
 class PageOf(BaseModel, Generic[T]):
@@ -70,7 +91,7 @@ def page_of(page: Page[Any], schema: Callable[[Any], T]) -> PageOf[T]:
     return PageOf(data=[schema(row) for row in page.data], next_cursor=page.next_cursor)
 
 
-def _written_plainly(value: Any) -> Any:
+def written_plainly(value: Any) -> Any:
     """Python reads more as a whole number than anybody means: ``1_0``, ``5.0``, and with spaces."""
     if isinstance(value, str) and not re.fullmatch(r"-?[0-9]+", value):
         raise ValueError("a whole number is written in digits")
@@ -79,7 +100,7 @@ def _written_plainly(value: Any) -> Any:
 
 Limit = Annotated[
     int,
-    BeforeValidator(_written_plainly),
+    BeforeValidator(written_plainly),
     Query(ge=1, le=200, description="Entries on a page."),
 ]
 Cursor = Annotated[

@@ -6,19 +6,18 @@ costs a moment, and the poll makes up for a cache that is away.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import orjson
 from fastapi import APIRouter, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from gateway.application.listening import Heard, listening
 from gateway.application.ports.simulated_phone import SimulatedPhones, SimulatedShop
 from gateway.bootstrap import Container
 from gateway.crm.dependencies import container_of
 from gateway.interface.errors import errors
 from gateway.interface.simulator.access import Shop
-from shared.cache.port import Cache
 from shared.kernel.errors import Unavailable
 
 router = APIRouter(tags=["simulator"])
@@ -26,7 +25,6 @@ router = APIRouter(tags=["simulator"])
 CHANGED = orjson.dumps({"type": "changed"})
 _POLL = timedelta(seconds=2)
 _LONGEST = timedelta(minutes=10)
-_BACKLOG = 100
 
 
 def topic(shop: SimulatedShop, address: str) -> str:
@@ -52,7 +50,7 @@ async def changes(
     loop = asyncio.get_running_loop()
     ends = loop.time() + lasting.total_seconds()
     phones = container.simulator.phones
-    async with _heard(container.cache, topic(shop, address)) as heard:
+    async with listening(container.cache, topic(shop, address)) as heard:
         stamp = await _stamp(phones, shop, address, "")
         yield _changed()
         while loop.time() < ends and not container.stopping.is_set():
@@ -66,32 +64,12 @@ async def changes(
             stamp = present
 
 
-@asynccontextmanager
-async def _heard(cache: Cache, name: str) -> AsyncIterator[asyncio.Queue[bytes]]:
-    """A queue of a topic's messages: waiting on it with a time limit breaks no subscription."""
-    queue: asyncio.Queue[bytes] = asyncio.Queue(_BACKLOG)
-
-    async def listen() -> None:
-        async with cache.subscribe(name) as messages:
-            async for message in messages:
-                if not queue.full():  # the page reads everything again anyway
-                    queue.put_nowait(message)
-
-    listening = asyncio.create_task(listen(), name="simulator-events")
-    try:
-        yield queue
-    finally:
-        listening.cancel()
-        await asyncio.wait([listening])
-
-
-async def _next(heard: asyncio.Queue[bytes]) -> ServerSentEvent | None:
+async def _next(heard: Heard) -> ServerSentEvent | None:
     """The next thing heard; ``None`` after a while of silence."""
-    try:
-        async with asyncio.timeout(_POLL.total_seconds()):
-            message = orjson.loads(await heard.get())
-    except TimeoutError:
+    heard_now = await heard.next(_POLL)
+    if heard_now is None:
         return None
+    message = orjson.loads(heard_now)
     if message.get("type") == "typing":
         return ServerSentEvent(event="typing", data={"on": bool(message.get("on"))})
     return _changed()
