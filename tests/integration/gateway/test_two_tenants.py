@@ -98,8 +98,9 @@ async def theirs(gateway_db: TestDatabase) -> tuple[Shop, dict[str, str]]:
         "INSERT INTO job_batches (tenant_id, id, total) VALUES ($1, $2, 1)", shop.id, ids["batch"]
     )
     await gateway_db.execute(
-        "INSERT INTO jobs (tenant_id, id, prompt, config_name, template_name, batch_id, deadline_at)"
-        " VALUES ($1, $2, 'rahasia', 'offline', 'rahasia', $3, platform_now() + interval '1 hour')",
+        "INSERT INTO jobs (tenant_id, id, prompt, config_name, template_name, batch_id,"
+        " deadline_at) VALUES ($1, $2, 'rahasia', 'offline', 'rahasia', $3,"
+        " platform_now() + interval '1 hour')",
         shop.id,
         ids["job"],
         ids["batch"],
