@@ -213,6 +213,39 @@ async def test_their_conversation_cannot_be_written_to_by_its_id(
     assert await digest(gateway_db, other) == before
 
 
+async def test_a_name_of_theirs_is_no_name_of_ours(
+    http: httpx2.AsyncClient,
+    shop: Shop,
+    theirs: tuple[Shop, dict[str, str]],
+    gateway_db: TestDatabase,
+) -> None:
+    """What is written under a name that both use is written in our own rows."""
+    other, ids = theirs
+    key = await a_key(gateway_db, shop)
+    before = await digest(gateway_db, other)
+    for method, path, body, status in (
+        ("POST", "llm-configs/{name}/test", None, 404),
+        ("DELETE", "llm-configs/{name}", None, 404),
+        ("PUT", "llm-configs/{name}", {"provider": "offline", "model": "demo"}, 200),
+        ("DELETE", "llm-configs/{name}", None, 204),
+        ("POST", "prompt-templates/{name}/publish", {"version": 1}, 404),
+        ("POST", "prompt-templates/{name}/rollback", None, 404),
+        ("POST", "prompt-templates/{name}/render", {}, 404),
+        ("DELETE", "prompt-templates/{name}", None, 404),
+        ("PUT", "prompt-templates/{name}", {"body": "Q"}, 200),
+        ("DELETE", "prompt-templates/{name}", None, 204),
+        ("POST", "agent-configs/{name}/{type}/publish", {"version": 1}, 404),
+        ("POST", "agent-configs/{name}/{type}/rollback", None, 404),
+        ("DELETE", "agent-configs/{name}/{type}", None, 404),
+        ("PUT", "agent-configs/{name}/{type}", {"template_name": "Q"}, 200),
+        ("DELETE", "agent-configs/{name}/{type}", None, 204),
+    ):
+        url = f"/v1/{path}".format(**ids)
+        answer = await http.request(method, url, headers=key, json=body)
+        assert answer.status_code == status, (method, url, answer.text)
+        assert await digest(gateway_db, other) == before, (method, url)
+
+
 async def test_lists_hold_only_ones_own(
     http: httpx2.AsyncClient,
     shop: Shop,
@@ -225,4 +258,9 @@ async def test_lists_hold_only_ones_own(
         assert answer.json() == {"data": [], "next_cursor": None}
     (channel,) = (await http.get(f"/v1/crm/tenants/{shop.id}/channels", headers=key)).json()["data"]
     assert UUID(channel["id"]) == shop.channel_id
-    assert (await http.get("/v1/whatsapp/sessions", headers=key)).json()["data"] == []
+    for path in ("/v1/whatsapp/sessions", "/v1/jobs"):
+        assert (await http.get(path, headers=key)).json()["data"] == []
+    for path in ("llm-configs?inactive=true", "prompt-templates", "agent-configs"):
+        listed = (await http.get(f"/v1/{path}", headers=key)).json()["data"]
+        assert listed
+        assert all(each["platform"] for each in listed)

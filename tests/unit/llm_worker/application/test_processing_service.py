@@ -54,11 +54,18 @@ def a_setup(**changes: Any) -> Setup:
 
 
 class Setups:
-    def __init__(self, setup: Setup) -> None:
-        self.setup = setup
+    """Remembers ``known`` until it is asked for what is fresh."""
 
-    async def of(self, tenant_id: TenantId) -> Setup:
+    def __init__(self, setup: Setup, *, known: Setup | None = None) -> None:
+        self.setup = setup
+        self.known = known or setup
+        self.freshly_read = 0
+
+    async def of(self, tenant_id: TenantId, *, fresh: bool = False) -> Setup:
         assert tenant_id == TENANT
+        if not fresh:
+            return self.known
+        self.freshly_read += 1
         return self.setup
 
 
@@ -130,6 +137,25 @@ async def test_what_is_not_there_or_cannot_be_used_is_said_before_anybody_is_ask
     with pytest.raises(error):
         await ProcessingService(Setups(a_setup()), runner).process(a_request(**changes))
     assert runner.asked == {}
+
+
+async def test_what_was_made_a_moment_ago_is_there() -> None:
+    setups = Setups(a_setup(), known=a_setup(templates={}))
+    runner = Runner()
+    await ProcessingService(setups, runner).process(a_request())
+    assert (runner.asked["system"], setups.freshly_read) == ("You greet Sari.", 1)
+
+    setups = Setups(a_setup(), known=a_setup(models=[]))
+    await ProcessingService(setups, runner).process_multi_agent(a_request())
+    assert (runner.asked["config"].name, setups.freshly_read) == ("smart", 1)
+
+
+async def test_what_is_known_is_not_read_again() -> None:
+    setups = Setups(a_setup())
+    service = ProcessingService(setups, Runner())
+    await service.process(a_request())
+    await service.process_multi_agent(a_request(template_name="nowhere"))
+    assert setups.freshly_read == 0
 
 
 @pytest.mark.parametrize("answerer", [AgentType.MAIN, AgentType.FALLBACK, AgentType.FOLLOWUP])

@@ -23,6 +23,13 @@ class Setup:
     templates: Mapping[str, PromptTemplate]
     agents: Sequence[AgentConfig]
 
+    def has(self, config_name: str, template_name: str | None) -> bool:
+        """Whether there is a model and a template by these names."""
+        named = any(model.name == config_name for model in self.models)
+        return (named or config_name in self.unusable) and (
+            template_name is None or template_name in self.templates
+        )
+
     def chain(self, name: str, *, prompt_tokens: int) -> tuple[LLMConfig, ...]:
         """The models to ask, in order; see `select_models`.
 
@@ -48,8 +55,8 @@ class Setup:
 
 
 class Setups(Protocol):
-    async def of(self, tenant_id: TenantId) -> Setup:
-        """What the tenant has now; a change is seen within 5 s.
+    async def of(self, tenant_id: TenantId, *, fresh: bool = False) -> Setup:
+        """What the tenant has now; a change is seen within 5 s, or with ``fresh`` at once.
 
         Raises:
             DatabaseUnavailable: no answer.

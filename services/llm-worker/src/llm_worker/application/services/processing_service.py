@@ -90,7 +90,7 @@ class ProcessingService:
     ) -> ProcessingResult:
         """One question to one model, under the request's template."""
         record = RunRecord() if record is None else record
-        setup = await self._setups.of(request.tenant_id)
+        setup = await self._setup(request, request.template_name)
         template = setup.template(request.template_name)
         record.template_version = template.version
         system_prompt = template.render(request.variables)
@@ -117,7 +117,7 @@ class ProcessingService:
     ) -> ProcessingResult:
         """Moderation, router, and the agent that it chose; each under its own template."""
         record = RunRecord() if record is None else record
-        setup = await self._setups.of(request.tenant_id)
+        setup = await self._setup(request, None)
         configs = setup.agents_for(request.config_name)
         agents = {kind: _agent(setup, agent, request) for kind, agent in configs.items()}
         config = _chain(setup, request.config_name, "", request.prompt)[0]
@@ -135,6 +135,13 @@ class ProcessingService:
         if agent_type in configs:
             record.template_version = setup.template(configs[agent_type].template_name).version
         return ProcessingResult(text=text, tokens=tokens, agent_type=agent_type.value)
+
+    async def _setup(self, request: ProcessingRequest, template_name: str | None) -> Setup:
+        """A job that asks for what was made a moment ago must not fail for that."""
+        setup = await self._setups.of(request.tenant_id)
+        if setup.has(request.config_name, template_name):
+            return setup
+        return await self._setups.of(request.tenant_id, fresh=True)
 
 
 def _agent(setup: Setup, agent: AgentConfig, request: ProcessingRequest) -> Agent:

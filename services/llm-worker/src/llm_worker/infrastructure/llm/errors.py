@@ -114,7 +114,7 @@ def as_platform_error(exc: Exception, *, now: Callable[[], datetime] = utc_now) 
         return ModelUnavailable("The model cannot be reached")
     if "APIError" in names or names & _PAYLOAD_NAMES:  # an error inside a stream that began well
         return _by_text(text)
-    if isinstance(exc, ValueError | KeyError | TypeError | IndexError):
+    if isinstance(exc, ValueError | KeyError | TypeError | IndexError | AttributeError):
         # how LangChain says that a 200 held an error, no choices or no JSON
         return _by_text(text) if _speaks_of_an_answer(exc, text) else ModelCallFailed()
     return ModelCallFailed()
@@ -211,6 +211,7 @@ def _speaks_of_an_answer(exc: BaseException, text: str) -> bool:
         or "choices" in text
         or "Unexpected response type" in text
         or "No generation" in text
+        or "object has no attribute 'model_dump'" in text  # a text or a list in the answer's place
         or bool(exc.args and isinstance(exc.args[0], Mapping))
     )
 

@@ -25,6 +25,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field
 
 from llm_worker.infrastructure.llm.offline.dialogue import read_dialogue
+from llm_worker.infrastructure.llm.offline.jobs import answer_job, is_job
 from llm_worker.infrastructure.llm.offline.phrases import OFFER_MARKS
 from llm_worker.infrastructure.llm.offline.planning import Call, next_calls
 from llm_worker.infrastructure.llm.offline.structured import fill
@@ -35,7 +36,8 @@ _CHARACTERS_PER_TOKEN = 4
 
 
 class OfflineChatModel(BaseChatModel):
-    """Answers customers of a shop. Calls only tools that were bound; states only what they said."""
+    """Answers customers of a shop. Calls only tools that were bound; states only what they said.
+    Whoever asks it something else without tools is told that it is a demo."""
 
     tools: list[dict[str, Any]] = Field(default_factory=list)
     must_call: bool = False
@@ -119,6 +121,8 @@ class OfflineChatModel(BaseChatModel):
     def _decide(self, messages: list[BaseMessage]) -> tuple[list[Call], str]:
         names = {tool["function"]["name"]: tool["function"] for tool in self.tools}
         dialogue = read_dialogue(messages, OFFER_MARKS)
+        if not names and is_job(messages, dialogue):
+            return [], answer_job(dialogue.language)
         calls = next_calls(dialogue, names)
         if not calls and self.must_call and names:
             name, function = next(iter(names.items()))

@@ -32,8 +32,8 @@ class SqlSetups:
         self._monotonic = monotonic
         self._known: OrderedDict[TenantId, tuple[float, Setup]] = OrderedDict()
 
-    async def of(self, tenant_id: TenantId) -> Setup:
-        known = self._known.get(tenant_id)
+    async def of(self, tenant_id: TenantId, *, fresh: bool = False) -> Setup:
+        known = None if fresh else self._known.get(tenant_id)
         if known is not None and self._monotonic() < known[0]:
             return known[1]
         began = self._monotonic()

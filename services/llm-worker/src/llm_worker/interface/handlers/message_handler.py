@@ -222,5 +222,5 @@ class MessageHandler:
 def _job_id(claim: Claim) -> UUID:
     try:
         return UUID(str(claim.payload["job_id"]))
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UnreadableJobTask from error
