@@ -576,8 +576,11 @@ async def test_when_the_time_is_over_the_job_is_told_as_it_stands(
 async def test_while_they_wait_nothing_of_the_database_is_held(
     gateway_db: TestDatabase, key: dict[str, str], shop: Shop
 ) -> None:
-    """The pool has six connections."""
-    async with running(settings_for(gateway_db)) as http:
+    """The pool has six connections, for which forty that come at once may queue a moment."""
+    settings = settings_for(gateway_db)
+    patient = {"database_pool_timeout_seconds": timedelta(seconds=20)}
+    database = settings.database.model_copy(update=patient)
+    async with running(settings.model_copy(update={"database": database})) as http:
         job = await submit(http, key)
         path = f"/v1/jobs/{job['job_id']}"
         waiting = [asyncio.create_task(http.get(f"{path}?wait=60", headers=key)) for _ in range(40)]
