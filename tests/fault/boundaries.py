@@ -92,7 +92,9 @@ class BoundaryPlan:
     mode: str = ""
 
 
-_BY_THE_CLOCK = ("channel.repair", "gateway-", "heartbeat-", "hints of ", "lease", "waker")
+_BY_THE_CLOCK = (
+    "cancelled jobs", "channel.repair", "gateway-", "heartbeat-", "hints of ", "lease", "waker",
+)  # fmt: skip
 _POLLING = ("consume ", "relay of ")
 _PREFIX = re.compile(r"(?<=^relay of ).*\.")
 """Of a broker's queue names: each run has its own."""

@@ -101,7 +101,9 @@ class Enumeration:
         return told
 
     def _run(self, hit: Hit | None) -> AbstractAsyncContextManager[Run]:
-        return self.laboratory.run(hit, patch=self.patch, patience=self.patience)
+        return self.laboratory.run(
+            hit, services=self.scenario.services, patch=self.patch, patience=self.patience
+        )
 
 
 class _Pulse:

@@ -25,8 +25,9 @@ from typing import Any
 from uuid import uuid4
 
 from tests.fault.boundaries import Boundary, Mode, Operation
-from tests.fault.crash_runs import PATIENCE, Hit, Run
+from tests.fault.crash_runs import PATIENCE, SERVICES, Hit, Run
 from tests.support.fake_llm import CallTools, LlmRequest, Say, Step
+from tests.support.job_path import submit_job
 from tests.support.stack import until
 
 ANSWER = "Siap kak, sudah dicatat."
@@ -51,6 +52,9 @@ class Scenario:
     model: Callable[[LlmRequest], Step] = lambda request: Say(ANSWER)
     check: Callable[[Run], Awaitable[None]]
     """What this story promises besides its bubbles and events."""
+    services: tuple[str, ...] = SERVICES
+    asked_again: int = 1
+    """Calls of a model that may be made a second time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +99,7 @@ async def assert_kept(scenario: Scenario, run: Run, recording: Recording) -> Non
     await _assert_events(run, recording, missing)
     await scenario.check(run)
     assert await run.value("SELECT count(*) FROM dead_letters") == 0
-    assert len(run.llm.requests) <= recording.model_calls + 1
+    assert len(run.llm.requests) <= recording.model_calls + scenario.asked_again
     await run.auditor.assert_clean()
 
 
@@ -262,6 +266,40 @@ async def _answered_by_staff(run: Run) -> None:
     assert conversation["owner"] == "person"
 
 
+async def _one_job(run: Run) -> None:
+    await _submits(run)
+
+
+async def _one_job_of_several_agents(run: Run) -> None:
+    await _submits(run, pipeline="multi", needs_moderation=True)
+
+
+async def _submits(run: Run, **columns: Any) -> None:
+    [model] = await run.fetch("SELECT name FROM llm_configs WHERE name LIKE 'fake-%'")
+    await submit_job(run.database, run.shop.id, config_name=model["name"], **columns)
+
+
+def _moderates(request: LlmRequest) -> Step:
+    if "You judge whether a request" in str(request.body):
+        return Say('{"verdict": "allowed", "categories": [], "reason": ""}')
+    return Say(ANSWER)
+
+
+async def _done_once(run: Run) -> None:
+    """One result, by the last run; whatever an earlier one did is told as far as it is known."""
+    [job] = await run.fetch("SELECT id, status, result, agent_type, run, retry_count FROM jobs")
+    assert (job["status"], job["result"]) == ("COMPLETED", ANSWER)
+    assert (job["agent_type"], job["retry_count"]) == ("main", 0)
+    attempts = await run.fetch("SELECT run, agent, outcome FROM job_attempts ORDER BY number")
+    last = [(row["agent"], row["outcome"]) for row in attempts if row["run"] == job["run"]]
+    assert last[-1] == ("main", "ok")
+    assert {outcome for _, outcome in last} == {"ok"}
+    earlier = [row["outcome"] for row in attempts if row["run"] < job["run"]]
+    assert job["run"] <= (1 if run.hit is None else 2)
+    assert set(earlier) <= {"interrupted", "cancelled", "ok"}
+    assert len([outcome for outcome in earlier if outcome == "interrupted"]) <= 1
+
+
 SCENARIOS = (
     Scenario(name="one message", act=_one_message, check=_answered_by_the_ai),
     Scenario(
@@ -279,4 +317,14 @@ SCENARIOS = (
         check=_answered_by_staff,
     ),
     Scenario(name="delivered twice", act=_delivered_twice, check=_answered_by_the_ai),
+    Scenario(name="one job", bubbles=(), act=_one_job, check=_done_once, services=("llm-worker",)),
+    Scenario(
+        name="job of several agents",
+        bubbles=(),
+        act=_one_job_of_several_agents,
+        model=_moderates,
+        check=_done_once,
+        services=("llm-worker",),
+        asked_again=2,
+    ),
 )

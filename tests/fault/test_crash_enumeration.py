@@ -7,8 +7,8 @@ another takes over, then goes on; or the task is cancelled while it waits. Whate
 auditor finds nothing and the scenario's own promises hold (`tests/fault/crash_scenarios.py` says
 exactly which, and which single bubble may be lost where).
 
-The quick part strikes every commit, send and answer of the simplest scenario and a sample of the
-rest, drawn with the fault seed; the whole is `make fault`.
+The quick part strikes every commit, send and answer of the simplest scenario, every boundary of a
+job, and a sample of the rest, drawn with the fault seed; the whole is `make fault`.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from tests.fault.crash_scenarios import SCENARIOS, Recording, Scenario
 from tests.support.postgres import PostgresForTests
 
 ONE_MESSAGE = SCENARIOS[0]
+[ONE_JOB] = [scenario for scenario in SCENARIOS if scenario.name == "one job"]
 _OUTCOMES = (Operation.COMMIT, Operation.SEND, Operation.RECEIVE)
 _SAMPLED = 3
 """Faults of each scenario in the quick part."""
@@ -90,6 +91,16 @@ async def test_a_process_that_dies_with_a_commit_or_a_call_just_done_is_carried_
     ]
     assert {hit.boundary.service for hit in struck} == set(SERVICES)
     await simplest.assert_kept(recording, struck)
+
+
+async def test_a_worker_that_dies_anywhere_in_a_job_leaves_one_result(
+    laboratory: Laboratory,
+) -> None:
+    enumeration = Enumeration(laboratory, ONE_JOB)
+    recorded = await enumeration.record()
+    found = {(b.stage.partition(" #")[0], b.operation) for b in recorded.boundaries}
+    assert found >= {("job.run", operation) for operation in ("execute", *_OUTCOMES)}
+    await enumeration.assert_kept(recorded, hits(recorded, [Mode.DIE_AFTER]))
 
 
 async def test_faults_drawn_by_the_seed_break_no_promise(

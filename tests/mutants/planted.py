@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from tests.mutants.edge_mutants import DOORS, TENANCY
+from tests.mutants.job_mutants import JOBS
 from tests.mutants.mutant import Mutant
 from tests.mutants.queue_mutants import QUEUE
 from tests.mutants.sending_mutants import SENDING
@@ -12,6 +13,7 @@ AREAS: tuple[tuple[str, Sequence[Mutant]], ...] = (
     ("The work queue", QUEUE),
     ("The turn", TURN),
     ("Sending", SENDING),
+    ("LLM jobs", JOBS),
     ("Between tenants", TENANCY),
     ("The doors", DOORS),
 )

@@ -15,6 +15,7 @@ its deadline is the database's time.
 
 import asyncio
 import itertools
+import json
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -66,6 +67,60 @@ _EVERYTHING = (
 _KEYS = KeyRing(rows.MASTER_KEY)
 _MANY_ROUNDS = 200
 PROMPT = "Apa itu kopi luwak?"
+
+
+async def submit_job(
+    db: TestDatabase,
+    tenant_id: TenantId,
+    prompt: str = PROMPT,
+    *,
+    config_name: str,
+    deadline: float = 3600,
+    available_in: float = 0,
+    **columns: Any,
+) -> UUID:
+    """A job with its event and its work, in one transaction, as the gateway accepts it. The work
+    is due in ``available_in`` seconds."""
+    job_id = new_id()
+    async with db.admin() as connection, connection.transaction():
+        now = await connection.fetchval("SELECT platform_now()")
+        values = {
+            "tenant_id": tenant_id,
+            "id": job_id,
+            "prompt": prompt,
+            "config_name": config_name,
+            "template_name": "default-assistant",
+            "created_at": now,
+            "deadline_at": now + timedelta(seconds=deadline),
+        } | columns
+        names = ", ".join(values)
+        places = ", ".join(f"${place}" for place in range(1, len(values) + 1))
+        await connection.execute(
+            f"INSERT INTO jobs ({names}) VALUES ({places})",
+            *(json.dumps(v) if isinstance(v, dict | list) else v for v in values.values()),
+        )
+        await connection.execute(
+            "INSERT INTO domain_events (id, tenant_id, name, version, body, occurred_at)"
+            " VALUES ($1, $2, 'job.created', 1, jsonb_build_object('job_id', $3::text,"
+            " 'config_name', $4::text, 'retry_of', NULL, 'batch_id', NULL), $5)",
+            new_id(),
+            tenant_id,
+            str(job_id),
+            config_name,
+            now,
+        )
+        await connection.execute(
+            "SELECT enqueue_task($1, $2, 'ai_tasks', $3, $4,"
+            " jsonb_build_object('job_id', $4::text), NULL, make_interval(secs => $6), $5,"
+            " NULL, 0)",
+            new_id(),
+            tenant_id,
+            shared.jobs.RUN,
+            str(job_id),
+            columns.get("priority", 0),
+            available_in,
+        )
+    return job_id
 
 
 @dataclass(kw_only=True)
@@ -188,39 +243,13 @@ class JobPath:
         **columns: Any,
     ) -> UUID:
         """A job as the gateway accepts it."""
-        tenant_id, job_id = tenant or self.tenant, new_id()
-        async with self.db.admin() as connection, connection.transaction():
-            now = await connection.fetchval("SELECT platform_now()")
-            values = {
-                "tenant_id": tenant_id,
-                "id": job_id,
-                "prompt": prompt,
-                "config_name": self.model,
-                "template_name": "default-assistant",
-                "created_at": now,
-                "deadline_at": now + timedelta(seconds=deadline),
-            } | columns
-            await rows.insert(_Same(connection), "jobs", values)  # type: ignore[arg-type]
-            await connection.execute(
-                "INSERT INTO domain_events (id, tenant_id, name, version, body, occurred_at)"
-                " VALUES ($1, $2, 'job.created', 1, jsonb_build_object('job_id', $3::text,"
-                " 'config_name', $4::text, 'retry_of', NULL, 'batch_id', NULL), $5)",
-                new_id(),
-                tenant_id,
-                str(job_id),
-                values["config_name"],
-                now,
-            )
-            await connection.execute(
-                "SELECT enqueue_task($1, $2, 'ai_tasks', $3, $4,"
-                " jsonb_build_object('job_id', $4::text), NULL, NULL, $5, NULL, 0)",
-                new_id(),
-                tenant_id,
-                shared.jobs.RUN,
-                str(job_id),
-                values.get("priority", 0),
-            )
-        return job_id
+        return await submit_job(
+            self.db,
+            tenant or self.tenant,
+            prompt,
+            deadline=deadline,
+            **({"config_name": self.model} | columns),
+        )
 
     async def cancel(self, job_id: UUID) -> None:
         """As the gateway does it."""
@@ -328,16 +357,6 @@ class JobPath:
 
     async def assert_clean(self) -> None:
         await self.auditor.assert_clean()
-
-
-class _Same:
-    """A database whose statements are part of the caller's transaction."""
-
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self._connection = connection
-
-    async def execute(self, sql: str, *arguments: object) -> None:
-        await self._connection.execute(sql, *arguments)
 
 
 @asynccontextmanager

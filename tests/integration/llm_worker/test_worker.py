@@ -31,6 +31,7 @@ from shared.config.settings import (
     QueueSettings,
     SecuritySettings,
 )
+from shared.jobs import topic
 from shared.kernel.ids import TenantId, new_id
 from shared.messaging.port import Queue, Task
 from shared.observability.heartbeat import is_alive
@@ -38,6 +39,7 @@ from shared.persistence.database import Database
 from shared.persistence.unit_of_work import Transaction
 from shared.security.crypto import KeyRing, WeakKey, new_secret_key
 from tests.support.fake_llm import FakeLlm, Fault, Say
+from tests.support.job_path import submit_job
 from tests.support.postgres import TestDatabase
 from tests.support.redis import RedisForTests
 
@@ -176,6 +178,43 @@ async def test_an_unreadable_probe_is_a_dead_letter(
     async with serving(platform):
         await until(lambda: _no_work_left(test_database))
     assert await test_database.fetchval("SELECT code FROM dead_letters") == "unreadable_probe"
+
+
+async def test_a_job_is_done_and_told_while_it_is_written(
+    platform: PlatformSettings,
+    database: Database,
+    test_database: TestDatabase,
+    tenant: TenantId,
+    llm: FakeLlm,
+) -> None:
+    """Through the cache, which only those hear who listen just now; the row is what counts."""
+    config = LLMConfig(
+        name="mine",
+        tenant_id=tenant,
+        provider=ProviderType.OPENAI_COMPATIBLE,
+        model=ModelName("fake-model"),
+        base_url=llm.openai_url,
+        api_key=ApiKey("sk-theirs"),
+    )
+    await save(database, config)
+    answer = "Kopi dari biji " * 20
+    llm.script(Say(answer))
+    async with serving(platform), open_cache(platform.cache) as cache:
+        job_id = await submit_job(
+            test_database, tenant, config_name="mine", stream=True, available_in=0.5
+        )
+        told = []
+        async with cache.subscribe(topic(tenant, job_id)) as news, asyncio.timeout(30):
+            async for message in news:
+                told.append(json.loads(message))
+                if told[-1].get("status") == "COMPLETED":
+                    break
+    result = await test_database.fetchval("SELECT result FROM jobs WHERE id = $1", job_id)
+    assert result == answer.strip()
+    assert [each["type"] for each in told[:2]] == ["status", "reset"]
+    assert {each["run"] for each in told} == {1}
+    written = "".join(each["text"] for each in told if each["type"] == "delta")
+    assert str(result).startswith(written)
 
 
 async def test_without_a_master_key_it_does_not_start(platform: PlatformSettings) -> None:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import asyncpg
 
-from ai_platform.audit import inbox_and_queue, messages, sends, tenancy, turns
+from ai_platform.audit import inbox_and_queue, jobs, messages, sends, tenancy, turns
 from ai_platform.audit.rules import Bounds, Rule, Violation
 
 RULES: tuple[Rule, ...] = (
@@ -13,6 +13,7 @@ RULES: tuple[Rule, ...] = (
     *messages.RULES,
     *turns.RULES,
     *sends.RULES,
+    *jobs.RULES,
     *tenancy.RULES,
 )
 _TENANTS = """

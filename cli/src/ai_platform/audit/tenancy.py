@@ -44,6 +44,18 @@ RULES = (
             WHERE q.tenant_id = ANY(:tenants) AND q.kind = 'conversation.turn'
               AND c.tenant_id <> q.tenant_id
             UNION ALL
+            SELECT q.tenant_id, ARRAY['queue:' || q.id, 'job:' || j.id],
+                   'work for another tenant''s job'
+            FROM queue_messages q JOIN jobs j ON j.id::text = q.key
+            WHERE q.tenant_id = ANY(:tenants) AND q.kind = 'job.run'
+              AND j.tenant_id <> q.tenant_id
+            UNION ALL
+            SELECT d.tenant_id, ARRAY['event:' || d.id, 'job:' || j.id],
+                   'an event of another tenant''s job'
+            FROM domain_events d JOIN jobs j ON j.id::text = d.body->>'job_id'
+            WHERE d.tenant_id = ANY(:tenants) AND d.name LIKE 'job.%'
+              AND j.tenant_id <> d.tenant_id
+            UNION ALL
             SELECT d.tenant_id, ARRAY['event:' || d.id, 'conversation:' || c.id],
                    'an event of another tenant''s conversation'
             FROM domain_events d JOIN conversations c ON c.id::text = d.body->>'conversation_id'

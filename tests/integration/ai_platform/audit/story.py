@@ -1,7 +1,8 @@
 """A conversation from the webhook to the sent reply, as the product leaves it in the database.
 
 The customer wrote once, the turn read it, asked for one tool, drafted, and replied in two bubbles;
-both were claimed, sent and ended one after the other. Nothing is left to do.
+both were claimed, sent and ended one after the other. Beside it a job was done, at its second try.
+Nothing is left to do.
 """
 
 import hashlib
@@ -33,6 +34,7 @@ class Story:
     turn: UUID = field(default_factory=new_id)
     reply: UUID = field(default_factory=new_id)
     bubbles: tuple[UUID, UUID] = field(default_factory=lambda: (new_id(), new_id()))
+    job: UUID = field(default_factory=new_id)
     native_ids: tuple[str, str] = field(default_factory=lambda: (new_native_id(), new_native_id()))
 
     def at(self, seconds: float) -> datetime:
@@ -96,10 +98,56 @@ class Story:
         await self.insert("turns", **(defaults | columns))
         return turn_id
 
+    async def job_event(self, name: str, at: float, job_id: UUID | None = None) -> UUID:
+        """One domain event of the story's job or of another one."""
+        return await self.event(f"job.{name}", at, job_id=job_id or self.job)
+
+    async def one_more_job(self, *, queued: bool = True, **columns: Any) -> UUID:
+        """Accepted just now, with its work; ``columns`` are set afterwards, past the trigger."""
+        job_id = new_id()
+        await self.insert(
+            "jobs",
+            id=job_id,
+            prompt="Apa itu kopi luwak?",
+            config_name="offline",
+            template_name="default-assistant",
+            created_at=self.at(40),
+            updated_at=self.at(40),
+            deadline_at=self.at(3600),
+        )
+        await self.job_event("created", 40, job_id)
+        if queued:
+            await self.work("job.run", job_id, available_at=self.at(40))
+        if columns:
+            await self.change_job(job_id, **columns)
+        return job_id
+
+    async def change_job(self, job_id: UUID, **columns: Any) -> None:
+        """As no worker could: without the trigger."""
+        await self.db.execute("ALTER TABLE jobs DISABLE TRIGGER jobs_follow_the_graph")
+        changes = ", ".join(f"{name} = ${place}" for place, name in enumerate(columns, 2))
+        await self.db.execute(f"UPDATE jobs SET {changes} WHERE id = $1", job_id, *columns.values())
+        await self.db.execute("ALTER TABLE jobs ENABLE TRIGGER jobs_follow_the_graph")
+
+    async def attempt(self, job_id: UUID, number: int, **columns: Any) -> None:
+        defaults = {
+            "id": new_id(),
+            "job_id": job_id,
+            "run": 1,
+            "number": number,
+            "agent": "main",
+            "config_name": "offline",
+            "model": "offline-demo",
+            "started_at": self.at(41),
+            "milliseconds": 5,
+            "outcome": "ok",
+        }
+        await self.insert("job_attempts", **(defaults | columns))
+
     async def work(self, kind: str, key: object, **columns: Any) -> UUID:
         """A queue row that is due now."""
         row_id = new_id()
-        queue = "wa_messages" if kind == "send" else "crm_tasks"
+        queue = {"send": "wa_messages", "job.run": "ai_tasks"}.get(kind, "crm_tasks")
         await self.insert(
             "queue_messages",
             **({"id": row_id, "queue": queue, "kind": kind, "key": str(key)} | columns),
@@ -120,6 +168,7 @@ async def tell(db: TestDatabase, *, waha_url: str | None = None, session: str = 
     await _came_in(story)
     await _was_answered(story)
     await _left(story)
+    await _was_done(story)
     return story
 
 
@@ -205,3 +254,36 @@ async def _left(story: Story) -> None:
             ended_at=story.at(10 * place + 2),
         )
         await story.event("send.sent", 10 * place + 2, send_id=send_id, kind="ai")
+
+
+async def _was_done(story: Story) -> None:
+    """The job: no answer, a retry, an answer."""
+    await story.insert(
+        "jobs",
+        id=story.job,
+        prompt="Apa itu kopi luwak?",
+        config_name="default-smart",
+        template_name="default-assistant",
+        created_at=story.at(1),
+        deadline_at=story.at(3600),
+    )
+    await story.job_event("created", 1)
+    await story.change_job(
+        story.job,
+        status="COMPLETED",
+        run=2,
+        retry_count=1,
+        result="Kopi dari biji yang pernah dimakan luwak.",
+        agent_type="main",
+        tokens_in=19,
+        tokens_out=10,
+        cost_nanos=138_000,
+        started_at=story.at(2),
+        finished_at=story.at(9),
+        updated_at=story.at(9),
+    )
+    await story.attempt(story.job, 1, outcome="model_unavailable", error="No answer")
+    await story.job_event("retrying", 3)
+    await story.attempt(story.job, 2, run=2, tokens_in=19, tokens_out=10, cost_nanos=138_000)
+    await story.job_event("completed", 9)
+    await story.insert("llm_usage", day=story.at(9).date(), tokens=29, cost_nanos=138_000, calls=2)

@@ -11,6 +11,7 @@ from shared.kernel.ids import TenantId, new_id
 from tests.integration.ai_platform.audit.plants import (
     inbox_and_queue as inbox_and_queue,
 )
+from tests.integration.ai_platform.audit.plants import jobs as jobs
 from tests.integration.ai_platform.audit.plants import messages as messages
 from tests.integration.ai_platform.audit.plants import sends as sends
 from tests.integration.ai_platform.audit.plants import tenancy as tenancy
@@ -20,6 +21,7 @@ from tests.integration.ai_platform.audit.story import Story, tell
 from tests.support.postgres import TestDatabase
 
 LONG_AGO = inbox_and_queue.LONG_AGO
+OF_THE_SCHEMA = ("table-without-wall", "job-graph-unguarded")
 
 
 async def audit(
@@ -38,7 +40,7 @@ async def test_a_broken_promise_is_found_and_nothing_else(planted: Plant, story:
     ids = await planted.break_it(story)
     found = await audit(story.db)
     assert told(found) == [(planted.rule, ids)]
-    assert found[0].tenant_id == (None if planted.rule == "table-without-wall" else story.tenant)
+    assert found[0].tenant_id == (None if planted.rule in OF_THE_SCHEMA else story.tenant)
 
 
 def test_every_rule_has_been_seen_to_fail() -> None:
@@ -83,6 +85,7 @@ async def test_what_is_planned_or_under_way_is_not_late(story: Story) -> None:
         "inbox.waha", story.inbox, available_at=long_ago, lease_id=new_id(), lease_until=later
     )
     await story.one_more_bubble(created_at=long_ago)
+    await story.one_more_job()
     assert await audit(story.db) == []
 
 
@@ -93,12 +96,14 @@ async def test_in_the_end_nothing_may_be_left(story: Story) -> None:
     turn = await story.open_turn()
     await story.db.execute("UPDATE inbox_events SET state = 'received'")
     send = await story.one_more_bubble(queued=False)
+    job = await story.one_more_job(queued=False)
     assert told(await audit(story.db, settled=True)) == [
         ("inbox-event-open", {f"inbox:{story.inbox}"}),
         ("queue-row-open", {f"queue:{work}"}),
         ("message-unanswered", {f"message:{message}", conversation}),
         ("turn-left-open", {f"turn:{turn}", conversation}),
         ("send-open", {f"send:{send}"}),
+        ("job-open", {f"job:{job}"}),
     ]
 
 
@@ -175,4 +180,21 @@ async def test_a_notice_may_be_repeated_and_sent_after_a_takeover(story: Story) 
         ended_at=story.at(52),
         queued=False,
     )
+    assert await audit(story.db) == []
+
+
+async def test_the_fallback_may_answer_a_violation_and_an_invalid_answer(story: Story) -> None:
+    await story.attempt(story.job, 3, run=2, agent="fallback")
+    await story.change_job(story.job, agent_type="fallback")
+    assert await audit(story.db) == []
+    await story.db.execute("UPDATE job_attempts SET agent = 'moderation' WHERE number = 2")
+    await story.change_job(story.job, moderation='{"verdict": "violation"}')
+    assert await audit(story.db) == []
+
+
+async def test_a_job_that_waits_for_its_next_try_is_not_late(story: Story) -> None:
+    due = story.at(900)
+    job = await story.one_more_job(queued=False, status="RETRYING", run=1, next_retry_at=due)
+    await story.job_event("retrying", 45, job)
+    await story.work("job.run", job, available_at=due)
     assert await audit(story.db) == []

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import time
-from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,7 +12,7 @@ from structlog.testing import capture_logs
 
 from llm_worker.infrastructure.llm.circuit_breaker import CircuitState
 from shared.kernel.ids import new_id
-from shared.messaging.port import ClaimLost, Postpone
+from shared.messaging.port import Postpone
 from tests.support import rows
 from tests.support.fake_llm import CallTools, Drip, Fault, Hang, LlmRequest, Raw, Reset, Say
 from tests.support.job_path import PROMPT, JobPath
@@ -382,14 +381,12 @@ async def test_a_job_whose_worker_lost_its_lease_is_done_once_by_another(path: J
     await path.jump(40)
     await path.settle(path.a_worker())
     assert (await path.job(job_id))["result"] == ANSWER
-    with pytest.raises(ClaimLost):
-        await slow
+    await slow
 
     job = await path.job(job_id)
     assert (job["status"], job["result"], job["run"]) == ("COMPLETED", ANSWER, 2)
-    interrupted, answered = await path.attempts(job_id)
-    assert (interrupted["run"], interrupted["outcome"]) == (1, "interrupted")
-    assert (answered["run"], answered["outcome"]) == (2, "ok")
+    attempts = [(row["run"], row["outcome"]) for row in await path.attempts(job_id)]
+    assert attempts == [(1, "interrupted"), (2, "ok")]
     assert await path.usage() == (TOKENS, 0, 1)
     assert await path.events(job_id) == ["created", "completed"]
     await path.assert_clean()
@@ -404,8 +401,7 @@ async def test_a_worker_that_lost_its_job_stops_calling(path: JobPath) -> None:
         await path.jump(40)
         await path.settle(path.a_worker())
         async with asyncio.timeout(2):
-            with suppress(ClaimLost):
-                await slow
+            await slow
     assert await path.status(job_id) == "COMPLETED"
     await path.assert_clean()
 

@@ -129,3 +129,14 @@ def test_a_providers_words_stay_out_of_the_detail() -> None:
     for status in (400, 401, 404, 413, 429, 500):
         error = as_platform_error(StatusError(status, secret))
         assert "secret" not in f"{error} {error.detail} {error.data}"
+
+
+@pytest.mark.parametrize("kind", ["str", "list"])
+def test_a_text_or_a_list_in_the_answers_place_is_a_provider_that_is_away(kind: str) -> None:
+    error = as_platform_error(AttributeError(f"'{kind}' object has no attribute 'model_dump'"))
+    assert isinstance(error, errors.ModelUnavailable)
+
+
+def test_another_missing_attribute_is_our_own_bug() -> None:
+    error = as_platform_error(AttributeError("'Job' object has no attribute 'name'"))
+    assert isinstance(error, errors.ModelCallFailed)

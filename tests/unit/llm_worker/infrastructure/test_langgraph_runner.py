@@ -260,6 +260,14 @@ async def test_a_single_question_is_one_call_and_its_tokens() -> None:
     assert (attempt.tokens_in, attempt.tokens_out, attempt.cost_nanos) == (12, 3, 54_000)
 
 
+async def test_what_a_provider_leaves_out_of_its_bill_is_estimated() -> None:
+    models = Models(main=[said("4", tokens=(0, 3))])
+    await models.runner.run(a_config("main"), "Be brief.", "2+2?", record=models.record)
+    [attempt] = models.record.attempts
+    assert attempt.tokens_in >= 4
+    assert attempt.tokens_out == 3
+
+
 async def test_json_that_was_asked_for_is_an_answer() -> None:
     models = Models(main=['{"name": "kopi", "arguments": []}'])
     assert (await models.runner.run(a_config("main"), "JSON only.", "?"))[0] == (

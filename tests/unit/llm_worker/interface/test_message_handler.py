@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from llm_worker.application.dto.processing_dto import (
     ProcessingResult,
     RunRecord,
 )
-from llm_worker.application.ports.jobs import RunningJob
+from llm_worker.application.ports.jobs import Run, RunningJob
 from llm_worker.application.services.processing_service import TextStream
 from llm_worker.infrastructure.llm.errors import ModelRefused, ModelUnavailable
 from llm_worker.interface.handlers.message_handler import (
@@ -64,7 +64,7 @@ class MemoryDesk:
     job: RunningJob | None
     troubles: list[Exception] = field(default_factory=list)
     told: list[tuple[Any, ...]] = field(default_factory=list)
-    gone: set[UUID] = field(default_factory=set)
+    gone: set[Run] = field(default_factory=set)
 
     async def start(self, claim: Claim, job_id: UUID) -> RunningJob | None:
         return self.job
@@ -102,8 +102,8 @@ class MemoryDesk:
     async def release(self, job: RunningJob, record: RunRecord) -> None:
         self._tell("release", record.tokens)
 
-    async def outdated(self, jobs: Mapping[UUID, int]) -> set[UUID]:
-        return self.gone & set(jobs)
+    async def outdated(self, runs: Collection[Run]) -> set[Run]:
+        return self.gone & set(runs)
 
 
 class News:
@@ -273,10 +273,29 @@ async def test_a_cancelled_job_is_stopped() -> None:
     await scene.processing.begun.wait()
     await scene.handler.running.look()
     assert not working.done()
-    scene.desk.gone = {scene.desk.job.id}
+    scene.desk.gone = {Run(scene.desk.job.id, scene.desk.job.run)}
     await scene.handler.running.look()
     await working
     assert scene.desk.told == [("stopped", 5)]
+
+
+async def test_a_worker_that_slept_may_have_two_runs_of_one_job_and_stops_the_older() -> None:
+    scene = a_scene(lambda: asyncio.Event().wait(), run=1)
+    assert scene.desk.job is not None
+    older = asyncio.create_task(scene.handler(CLAIM))
+    await scene.processing.begun.wait()
+    scene.desk.job = replace(scene.desk.job, run=2)
+    scene.processing.begun.clear()
+    newer = asyncio.create_task(scene.handler(CLAIM))
+    await scene.processing.begun.wait()
+    scene.desk.gone = {Run(scene.desk.job.id, 1)}
+    await scene.handler.running.look()
+    await older
+    assert not newer.done()
+    scene.desk.gone = {Run(scene.desk.job.id, 2)}
+    await scene.handler.running.look()
+    await newer
+    assert scene.desk.told == [("stopped", 5)] * 2
 
 
 @pytest.mark.parametrize(

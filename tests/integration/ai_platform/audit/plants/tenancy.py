@@ -69,6 +69,20 @@ async def an_event_tells_of_another_tenants_conversation(story: Story) -> set[st
     return {f"event:{event}", f"conversation:{other.conversation.id}"}
 
 
+@plant("row-of-another-tenant")
+async def work_names_another_tenants_job(story: Story) -> set[str]:
+    other = await _other(story)
+    row = await story.work("job.run", other.job)
+    return {f"queue:{row}", f"job:{other.job}"}
+
+
+@plant("row-of-another-tenant")
+async def an_event_tells_of_another_tenants_job(story: Story) -> set[str]:
+    other = await _other(story)
+    event = await story.job_event("retrying", 50, other.job)
+    return {f"event:{event}", f"job:{other.job}"}
+
+
 @plant("table-without-wall")
 async def row_level_security_is_off(story: Story) -> set[str]:
     await story.db.execute("ALTER TABLE messages DISABLE ROW LEVEL SECURITY")

@@ -1,9 +1,9 @@
 """Jobs as a worker sees them: taken under a fence, and ended in one transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from llm_worker.application.dto.processing_dto import RunRecord
@@ -31,6 +31,13 @@ class RunningJob:
     max_retries: int
     left: timedelta
     """Until its deadline, when it was taken."""
+
+
+class Run(NamedTuple):
+    """One of a job's runs."""
+
+    job_id: UUID
+    number: int
 
 
 class JobDesk(Protocol):
@@ -72,7 +79,11 @@ class JobDesk(Protocol):
         ...
 
     async def stopped(self, claim: Claim, job: RunningJob, record: RunRecord) -> None:
-        """Keep what a run has used whose job was cancelled meanwhile."""
+        """Keep what a run has used whose job was cancelled meanwhile.
+
+        Raises:
+            ClaimLost: the job goes on in another run, whose work stays.
+        """
         ...
 
     async def release(self, job: RunningJob, record: RunRecord) -> None:
@@ -80,8 +91,8 @@ class JobDesk(Protocol):
         retry is counted. The claim stays as it is; where the run is outdated, nothing happens."""
         ...
 
-    async def outdated(self, jobs: Mapping[UUID, int]) -> set[UUID]:
-        """Which of these (id → run) are no longer done under that run: cancelled, or taken over."""
+    async def outdated(self, runs: Collection[Run]) -> set[Run]:
+        """Which of these runs their jobs are no longer in: cancelled, or taken over."""
         ...
 
 

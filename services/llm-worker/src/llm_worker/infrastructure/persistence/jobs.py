@@ -4,7 +4,7 @@ Each is fenced: it holds only where the run that it belongs to still stands, and
 is held once more by a trigger.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
 from llm_worker.application.dto.processing_dto import Attempt, RunRecord
-from llm_worker.application.ports.jobs import RunningJob
+from llm_worker.application.ports.jobs import Run, RunningJob
 from shared.jobs import callback_task, run_task
 from shared.kernel.ids import TenantId, new_id
 from shared.messaging.port import Claim, ClaimLost, Finish, Postpone
@@ -38,20 +38,23 @@ _GIVEN = """
               needs_moderation, stream, priority, retry_count, max_retries,
               deadline_at - platform_now() AS remaining
 """
+_HELD = "EXISTS (SELECT FROM queue_messages q WHERE q.id = :claim AND q.lease_id = :lease)"
+"""A worker that slept past its lease takes no job from the one that has its claim now."""
 _TAKE_FREELY = text(
-    f"{_TAKEN} AND NOT EXISTS (SELECT FROM llm_budgets b WHERE b.tenant_id = jobs.tenant_id)"
-    f" {_GIVEN}"
+    f"{_TAKEN} AND {_HELD}"
+    f" AND NOT EXISTS (SELECT FROM llm_budgets b WHERE b.tenant_id = jobs.tenant_id) {_GIVEN}"
 ).columns(context=JSONB, variables=JSONB)
 """The common case in one statement: the job waits, and its tenant has no limits."""
 _TAKE = text(f"{_TAKEN} {_GIVEN}").columns(context=JSONB, variables=JSONB)
 
 _LOOK = text(
-    """
+    f"""
     SELECT j.status, j.run, j.config_name, j.started_at, j.deadline_at <= platform_now() AS is_late,
            j.deadline_at - platform_now() AS remaining,
            b.concurrency, b.over_budget,
            coalesce(u.tokens >= b.tokens_per_day OR u.cost_nanos >= b.cost_nanos_per_day
                     OR 0 >= b.tokens_per_day OR 0 >= b.cost_nanos_per_day, false) AS is_spent,
+           {_HELD} AS held,
            (date_trunc('day', local.now) + interval '1 day') - local.now AS until_tomorrow,
            (SELECT count(*) FROM jobs p WHERE p.tenant_id = j.tenant_id
             AND p.status = 'PROCESSING' AND p.id <> j.id) AS processing
@@ -62,7 +65,7 @@ _LOOK = text(
     LEFT JOIN llm_usage u ON u.tenant_id = j.tenant_id AND u.day = CAST(local.now AS date)
     WHERE j.id = :job
     FOR UPDATE OF j
-    """
+    """  # noqa: S608 - constants
 )
 _ONE_TAKER = text("SELECT pg_advisory_xact_lock(hashtext('jobs of'), hashtext(:tenant))")
 """Where a tenant has a limit of concurrent jobs, its jobs are taken one after the other."""
@@ -170,10 +173,22 @@ _RETRY = _ending(
     """
 )
 _RELEASE = _ending("status = 'QUEUED',")
-_STOPPED = _ending("", "id = :job AND status = 'CANCELLED' AND run = :run")
+_STOPPED = _ending(
+    "",
+    """
+    id = :job AND status = 'CANCELLED' AND run = :run
+    AND NOT EXISTS (SELECT FROM job_attempts a WHERE a.job_id = jobs.id AND a.run = :run)
+    """,
+)
+"""Where the run's attempts are there already this is done for the second time."""
+_IS_OPEN = text(
+    "SELECT EXISTS (SELECT FROM jobs WHERE id = :job"
+    " AND status IN ('QUEUED', 'PROCESSING', 'RETRYING'))"
+)
 _OUTDATED = text(
     """
-    SELECT mine.id FROM unnest(CAST(:ids AS uuid[]), CAST(:runs AS bigint[])) AS mine (id, run)
+    SELECT mine.id, mine.run
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:runs AS bigint[])) AS mine (id, run)
     LEFT JOIN jobs j ON j.id = mine.id AND j.run = mine.run AND j.status = 'PROCESSING'
     WHERE j.id IS NULL
     """
@@ -188,7 +203,8 @@ class SqlJobDesk:
 
     async def start(self, claim: Claim, job_id: UUID) -> RunningJob | None:
         async with Transaction(self._database, claim.tenant_id) as tx:
-            taken = (await tx.connection.execute(_TAKE_FREELY, {"job": job_id})).one_or_none()
+            held = {"job": job_id, "claim": claim.id, "lease": claim.lease_id}
+            taken = (await tx.connection.execute(_TAKE_FREELY, held)).one_or_none()
             if taken is not None:
                 await tx.commit()
                 return _running(claim.tenant_id, taken)
@@ -200,10 +216,13 @@ class SqlJobDesk:
         """The job has a history, or its tenant limits."""
         about = {"job": job_id}
         await tx.connection.execute(_ONE_TAKER, {"tenant": str(claim.tenant_id)})
-        seen = (await tx.connection.execute(_LOOK, about)).one_or_none()
+        held = about | {"claim": claim.id, "lease": claim.lease_id}
+        seen = (await tx.connection.execute(_LOOK, held)).one_or_none()
         if seen is None or seen.status in ("COMPLETED", "FAILED", "CANCELLED"):
             await _finish(tx, claim)
             return None
+        if not seen.held:
+            raise ClaimLost  # the job is in other hands, or will be
         if seen.status == "PROCESSING":  # by somebody whose lease has run out
             await tx.connection.execute(_INTERRUPTED, about | {"attempt": new_id()})
         if seen.is_late:
@@ -271,17 +290,20 @@ class SqlJobDesk:
     async def stopped(self, claim: Claim, job: RunningJob, record: RunRecord) -> None:
         async with Transaction(self._database, job.tenant_id) as tx:
             await tx.connection.execute(_STOPPED, _run_values(job, record))
-            await _finish(tx, claim)
+            if (await tx.connection.execute(_IS_OPEN, {"job": job.id})).scalar_one():
+                raise ClaimLost  # another run does it, and its work is that run's to finish
+            await tx.finish(claim)
+            await tx.commit()
 
     async def release(self, job: RunningJob, record: RunRecord) -> None:
         async with Transaction(self._database, job.tenant_id) as tx:
             await tx.connection.execute(_RELEASE, _run_values(job, record))
             await tx.commit()
 
-    async def outdated(self, jobs: Mapping[UUID, int]) -> set[UUID]:
-        asked = {"ids": list(jobs), "runs": list(jobs.values())}
+    async def outdated(self, runs: Collection[Run]) -> set[Run]:
+        asked = {"ids": [run.job_id for run in runs], "runs": [run.number for run in runs]}
         async with system_transaction(self._database, SystemRole.SWEEPER) as connection:
-            return set((await connection.execute(_OUTDATED, asked)).scalars())
+            return {Run(*row) for row in await connection.execute(_OUTDATED, asked)}
 
     @staticmethod
     async def give_up(tx: Transaction, claim: Claim, code: str) -> None:

@@ -17,7 +17,7 @@ from llm_worker.application.dto.processing_dto import (
     ProcessingResult,
     RunRecord,
 )
-from llm_worker.application.ports.jobs import JobDesk, JobNews, RunningJob
+from llm_worker.application.ports.jobs import JobDesk, JobNews, Run, RunningJob
 from llm_worker.application.services.processing_service import ProcessingService, TextStream
 from llm_worker.domain.services.job_retry import GiveUp, after_failure
 from shared.kernel.errors import DomainError, Invalid
@@ -56,15 +56,16 @@ class RunningJobs:
     """The jobs of this process. Those that somebody cancelled or took over are stopped."""
 
     desk: JobDesk
-    _running: dict[UUID, tuple[int, asyncio.Task[ProcessingResult]]] = field(default_factory=dict)
+    _running: dict["asyncio.Task[ProcessingResult]", Run] = field(default_factory=dict)
+    """A worker that slept may have two runs of one job: the one that it lost, and its next."""
 
     async def run(self, job: RunningJob, task: "asyncio.Task[ProcessingResult]") -> None:
         """Wait until the task has ended, however it ends."""
-        self._running[job.id] = (job.run, task)
+        self._running[task] = Run(job.id, job.run)
         try:
             await asyncio.wait({task})
         finally:
-            del self._running[job.id]
+            del self._running[task]
             await end([task])
 
     async def watch(self) -> None:
@@ -78,8 +79,10 @@ class RunningJobs:
     async def look(self) -> None:
         """Stop what is outdated now."""
         seen = dict(self._running)
-        for job_id in await self.desk.outdated({job_id: run for job_id, (run, _) in seen.items()}):
-            seen[job_id][1].cancel()
+        outdated = await self.desk.outdated(set(seen.values()))
+        for task, run in seen.items():
+            if run in outdated:
+                task.cancel()
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator["RunningJobs"]:
