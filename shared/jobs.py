@@ -38,10 +38,16 @@ def topic(tenant_id: TenantId, job_id: UUID) -> str:
     return f"job:{tenant_id}:{job_id}"
 
 
-def callback_task(job_id: UUID) -> Task:
-    """The work of telling the job's ``callback_url`` that it has ended."""
+def callback_task(job_id: UUID, *, delay: timedelta = timedelta(0)) -> Task:
+    """The work of telling the job's ``callback_url`` that it has ended. The same tenant's
+    conversations go first: there somebody waits."""
     return Task(
-        queue=Queue.CRM_TASKS, kind=CALLBACK, key=f"job:{job_id}", payload={"job_id": str(job_id)}
+        queue=Queue.CRM_TASKS,
+        kind=CALLBACK,
+        key=f"job:{job_id}",
+        payload={"job_id": str(job_id)},
+        priority=-1,
+        delay=delay,
     )
 
 

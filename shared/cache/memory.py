@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
@@ -38,6 +38,14 @@ class MemoryCache:
 
     async def delete(self, key: str) -> None:
         self._values.pop(key, None)
+
+    async def entries(self, prefix: str) -> Mapping[str, bytes]:
+        now = self._now()
+        return {
+            key: value
+            for key, (value, expires) in self._values.items()
+            if key.startswith(prefix) and expires > now
+        }
 
     async def publish(self, topic: str, message: bytes) -> None:
         for queue in self._listeners.get(topic, ()):

@@ -4,7 +4,7 @@ Nothing here is ever the only copy of anything. When the server is away, reads f
 and messages vanish, and no method raises: the platform becomes slower, never wrong.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Protocol
@@ -18,6 +18,11 @@ class Cache(Protocol):
     async def set(self, key: str, value: bytes, ttl: timedelta) -> None: ...
 
     async def delete(self, key: str) -> None: ...
+
+    async def entries(self, prefix: str) -> Mapping[str, bytes]:
+        """Every key that begins so, with its value. For pages that people look at: a server reads
+        all its keys for it."""
+        ...
 
     async def publish(self, topic: str, message: bytes) -> None:
         """Tell the present subscribers; the message is lost on everybody else."""

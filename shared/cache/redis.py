@@ -1,7 +1,7 @@
 """The cache on Redis or Valkey. A server that is away is a cache that knows nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
@@ -55,6 +55,19 @@ class RedisCache:
 
     async def delete(self, key: str) -> None:
         await self._ask(lambda: self._redis.delete(self._prefix + key), None)
+
+    async def entries(self, prefix: str) -> Mapping[str, bytes]:
+        return await self._ask(lambda: self._entries(self._prefix + prefix), None) or {}
+
+    async def _entries(self, prefix: str) -> dict[str, bytes]:
+        pattern = "".join(f"[{char}]" if char in "*?[" else char for char in prefix) + "*"
+        keys = [key async for key in self._redis.scan_iter(match=pattern, count=1000)]
+        values = await self._redis.mget(keys) if keys else []
+        return {
+            key.decode().removeprefix(self._prefix): value
+            for key, value in zip(keys, values, strict=True)
+            if isinstance(value, bytes)
+        }
 
     async def publish(self, topic: str, message: bytes) -> None:
         await self._ask(lambda: self._redis.publish(self._prefix + topic, message), None)

@@ -1,6 +1,6 @@
 """Work that was given up: listed for people, put back by them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -39,6 +39,7 @@ class DeadLetter:
     queue: Queue
     kind: str
     key: str
+    payload: Mapping[str, Any]
     attempts: int
     """Tries that had failed before the one that gave it up."""
     code: str
@@ -65,6 +66,16 @@ async def list_dead_letters(
             return await _letters(connection, wanted)
     async with Transaction(database, tenant_id) as tx:
         return await _letters(tx.connection, wanted.where(dead_letters.c.tenant_id == tenant_id))
+
+
+async def find_dead_letter(database: Database, dead_letter: UUID) -> DeadLetter:
+    """One of any tenant's, as the operator sees it. Raises `DeadLetterNotFound`."""
+    wanted = select(dead_letters).where(dead_letters.c.id == dead_letter)
+    async with system_transaction(database, SystemRole.OPERATOR) as connection:
+        found = await _letters(connection, wanted)
+    if not found:
+        raise DeadLetterNotFound
+    return found[0]
 
 
 async def redrive(database: Database, tenant_id: TenantId, dead_letter: UUID) -> None:
@@ -137,6 +148,7 @@ def _letter(row: Row[Any]) -> DeadLetter:
         queue=Queue(row.queue),
         kind=row.kind,
         key=row.key,
+        payload=row.payload,
         attempts=row.attempts,
         code=row.code,
         detail=row.detail,

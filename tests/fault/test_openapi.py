@@ -151,6 +151,15 @@ async def everything(house: House) -> Mapping[str, str]:
     batch = await http.post(
         "/v1/jobs/batch", json={"jobs": [{"prompt": "halo", "config_name": "offline"}]}, headers=key
     )
+    job, delivery = batch.json()["job_ids"][0], new_id()
+    await rows.insert(
+        house.db,
+        "webhook_deliveries",
+        {
+            "id": delivery, "tenant_id": tenant.id, "job_id": job, "type": "job.completed",
+            "url": "https://receiver.example",
+        },
+    )  # fmt: skip
     for path, body in (
         ("llm-configs/kasir", {"provider": "offline", "model": "offline-demo"}),
         ("prompt-templates/kasir", {"body": "Sapa {{ nama? }}"}),
@@ -158,7 +167,8 @@ async def everything(house: House) -> Mapping[str, str]:
     ):
         assert (await http.put(f"/v1/{path}", json=body, headers=key)).status_code == 200
     return {
-        "job_id": batch.json()["job_ids"][0],
+        "job_id": job,
+        "delivery_id": str(delivery),
         "batch_id": batch.json()["batch_id"],
         "name": "kasir",
         "type": "main",

@@ -6,7 +6,19 @@ from typing import NoReturn
 
 import typer
 
-from ai_platform.commands import audit, chat, demo, doctor, keys, migrate, services, up
+from ai_platform.commands import (
+    audit,
+    chat,
+    dead_letters,
+    demo,
+    doctor,
+    jobs,
+    keys,
+    migrate,
+    queues,
+    services,
+    up,
+)
 from ai_platform.errors import CommandFailed
 
 cli = typer.Typer(
@@ -16,7 +28,10 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (up, services, migrate, keys, demo, chat, audit, doctor):
+for command in (
+    *(up, services, migrate, keys, demo, chat),
+    *(jobs, queues, dead_letters, audit, doctor),
+):
     command.register(cli)
 
 

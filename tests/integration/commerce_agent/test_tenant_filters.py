@@ -7,7 +7,7 @@ apart is the filter alone.
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from commerce_agent.application.ports.inbox import InboxState
 from commerce_agent.application.ports.message_store import AnsweredHow
 from commerce_agent.application.ports.shop_agent import Handle, Spoken
 from commerce_agent.application.ports.turn_store import Entry, TurnOutcome
+from commerce_agent.application.queries.webhook_delivery_queries import WebhookDeliveryNotFound
 from commerce_agent.domain.entities.tenant import TenantNotFound
 from commerce_agent.domain.repositories.conversation_repository import Lease
 from commerce_agent.domain.value_objects.ids import (
@@ -28,12 +29,15 @@ from commerce_agent.domain.value_objects.ids import (
     ReplyId,
     TurnId,
 )
+from commerce_agent.infrastructure.persistence.callbacks import SqlCallbackDesk
 from commerce_agent.infrastructure.persistence.unit_of_work import SqlUnitOfWork
+from commerce_agent.infrastructure.persistence.webhook_delivery_queries import SqlWebhookDeliveries
 from messenger.domain import Outgoing, SendState
 from messenger.infrastructure.sends import SqlSends
 from shared.kernel.ids import InboxId, SendId, TenantId, new_id
-from shared.messaging.port import Claim, Queue
+from shared.messaging.port import Claim, ClaimLost, Queue
 from shared.persistence.database import Database, make_engine
+from shared.security.crypto import KeyRing
 from tests.support import rows
 from tests.support.postgres import TestDatabase
 from tests.support.waha_webhooks import CUSTOMER
@@ -189,6 +193,45 @@ async def test_a_messenger_moves_no_bubble_of_another_tenant(
     assert not await sends.report_state(strange, "failed")
 
     assert await _everything(test_database) == before
+
+
+async def test_callbacks_of_another_tenant_are_neither_found_nor_told(
+    as_owner: Database, theirs: Theirs, ours: TenantId, test_database: TestDatabase
+) -> None:
+    db, job, delivery = test_database, new_id(), new_id()
+    await rows.insert(db, "jobs", _a_job(theirs.tenant, job))
+    for status in ("PROCESSING", "CANCELLED"):
+        await db.execute(
+            "UPDATE jobs SET status = $1, finished_at = CASE $1 WHEN 'CANCELLED' THEN now() END",
+            status,
+        )
+    told = {"type": "job.cancelled", "url": "https://theirs.example", "job_id": job}
+    await rows.insert(db, "webhook_deliveries", told | {"tenant_id": theirs.tenant, "id": delivery})
+    before = [tuple(row) for row in await db.fetch("SELECT * FROM webhook_deliveries")]
+    deliveries = SqlWebhookDeliveries(as_owner)
+    assert len((await deliveries.list(theirs.tenant)).data) == 1
+
+    assert list((await deliveries.list(ours)).data) == []
+    for ask in (deliveries.get, deliveries.replay):
+        with pytest.raises(WebhookDeliveryNotFound):
+            await ask(ours, delivery)
+    desk = SqlCallbackDesk(as_owner, KeyRing(rows.MASTER_KEY))
+    with pytest.raises(ClaimLost):  # nothing to tell, and no such claim
+        await desk.begin(_claim(ours, SendId(new_id())), job)
+
+    assert [tuple(row) for row in await db.fetch("SELECT * FROM webhook_deliveries")] == before
+
+
+def _a_job(tenant: TenantId, job: UUID) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant,
+        "id": job,
+        "prompt": "rahasia",
+        "config_name": "offline",
+        "template_name": "t",
+        "callback_url": "https://theirs.example",
+        "deadline_at": datetime(2030, 1, 1, tzinfo=UTC),
+    }
 
 
 def _with_tenant(bubble: Outgoing, tenant: TenantId) -> Outgoing:

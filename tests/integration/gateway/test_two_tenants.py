@@ -29,7 +29,7 @@ TABLES = (
     "tenants", "channels", "products", "variants", "customers", "conversations", "sends",
     "messages", "dead_letters", "queue_messages", "turns", "simulator_messages",
     "simulator_customers", "jobs", "job_batches", "llm_configs", "prompt_templates",
-    "agent_configs",
+    "agent_configs", "webhook_deliveries", "webhook_attempts", "webhook_secrets",
 )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ async def theirs(gateway_db: TestDatabase) -> tuple[Shop, dict[str, str]]:
         name: str(new_id())
         for name in (
             *("product", "variant", "customer", "conversation", "send", "letter", "turn"),
-            *("job", "batch"),
+            *("job", "batch", "delivery"),
         )
     }
     await gateway_db.execute(
@@ -106,6 +106,13 @@ async def theirs(gateway_db: TestDatabase) -> tuple[Shop, dict[str, str]]:
         ids["batch"],
     )
     await gateway_db.execute(
+        "INSERT INTO webhook_deliveries (tenant_id, id, job_id, type, url)"
+        " VALUES ($1, $2, $3, 'job.completed', 'https://rahasia.example')",
+        shop.id,
+        ids["delivery"],
+        ids["job"],
+    )
+    await gateway_db.execute(
         "INSERT INTO llm_configs (id, tenant_id, name, provider, model)"
         " VALUES (gen_random_uuid(), $1, 'rahasia', 'offline', 'offline-demo')",
         shop.id,
@@ -123,6 +130,7 @@ async def theirs(gateway_db: TestDatabase) -> tuple[Shop, dict[str, str]]:
     return shop, {
         "job_id": ids["job"],
         "batch_id": ids["batch"],
+        "delivery_id": ids["delivery"],
         "name": "rahasia",
         "type": "main",
         "product_id": ids["product"],

@@ -12,7 +12,7 @@ from tests.support.up import COMMAND, ai_platform
 
 _COMMANDS = (
     "up", "gateway", "llm-worker", "commerce-agent", "messenger", "migrate", "keys", "demo",
-    "chat", "audit", "doctor",
+    "chat", "jobs", "queues", "dead-letters", "audit", "doctor",
 )  # fmt: skip
 
 
@@ -40,6 +40,11 @@ def test_help_loads_no_heavy_library() -> None:
         (("keys", "create", "--name", "x", "--platform", "--data-dir", "NOWHERE"), "No server"),
         (("migrate", "--data-dir", "NOWHERE"), "No server"),
         (("demo", "load", "--data-dir", "NOWHERE"), "No server"),
+        (("jobs", "list", "--data-dir", "NOWHERE"), "No server"),
+        (("jobs", "list", "--url", "http://127.0.0.1:9", "--key", "aip_x"), "No server answers"),
+        (("jobs", "list", "--url", "http://x", "--data-dir", "NOWHERE"), "AI_PLATFORM_API_KEY"),
+        (("queues", "status", "--data-dir", "NOWHERE"), "No server"),
+        (("dead-letters", "list", "--data-dir", "NOWHERE"), "No server"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(
@@ -61,6 +66,12 @@ def test_what_cannot_be_done_is_one_sentence(
         ("keys", "create", "--name", "x", "--tenant", "t"),
         ("keys", "create", "--name", "x", "--tenant", "t", "--platform"),
         ("keys", "create", "--name", "x", "--platform", "--scope", "*"),
+        ("jobs", "submit", "halo", "--var", "x"),
+        ("jobs", "batch", "/nowhere.jsonl", "--out", "x"),
+        ("dead-letters", "redrive"),
+        ("dead-letters", "redrive", "no-id"),
+        ("queues", "reset-breaker"),
+        ("queues", "reset-breaker", "x", "--all"),
     ],
 )
 def test_a_command_that_is_typed_wrong_exits_with_2(arguments: tuple[str, ...]) -> None:

@@ -4,16 +4,19 @@ The model's libraries are imported only when the agent is built, so that help te
 tests with an agent of their own never wait for them.
 """
 
+import random
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from commerce_agent.application.handlers.wa_message_handler import WAMessageHandler
+from commerce_agent.application.ports.callbacks import CallbackSender
 from commerce_agent.application.ports.channel_server import ChannelServers
 from commerce_agent.application.ports.shop_agent import ShopAgent
+from commerce_agent.application.services.callback_service import CallbackService, Lines
 from commerce_agent.application.services.conversation_service import ConversationService
 from commerce_agent.application.services.customer_service import CustomerService
 from commerce_agent.application.services.gap_repair import GapRepairService
@@ -26,11 +29,13 @@ from commerce_agent.application.unit_of_work import UnitOfWorkFactory
 from commerce_agent.domain.services.turn_rules import BufferRule
 from commerce_agent.infrastructure.cache.announcements import CacheAnnouncements
 from commerce_agent.infrastructure.cache.conversation_cache import ConversationCache
+from commerce_agent.infrastructure.persistence.callbacks import SqlCallbackDesk
 from commerce_agent.infrastructure.persistence.catalogue_search import SqlCatalogueSearch
 from commerce_agent.infrastructure.persistence.product_queries import SqlProductQueries
 from commerce_agent.infrastructure.persistence.sweeps import SqlSweeper
 from commerce_agent.infrastructure.persistence.unit_of_work import SqlUnitOfWork
 from commerce_agent.infrastructure.waha.channel_servers import WahaChannelServers
+from commerce_agent.infrastructure.webhooks.http_callbacks import HttpCallbackSender
 from commerce_agent.interface.handlers.routes import task_routes
 from shared.cache.open import open_cache
 from shared.cache.port import Cache
@@ -40,6 +45,9 @@ from shared.messaging.platform import Work
 from shared.messaging.port import Route
 from shared.persistence.database import Database
 from shared.security.crypto import KeyRing, WeakKey
+
+if TYPE_CHECKING:
+    from llm_worker.infrastructure.llm.circuit_breaker import CircuitBreakerRegistry
 
 _LOOK_UP_TIME: Final = timedelta(seconds=10)
 """Longest wait for one answer of a WAHA server about identities or history."""
@@ -60,10 +68,14 @@ class Container:
 
 @asynccontextmanager
 async def build(
-    settings: PlatformSettings, work: Work, agent: ShopAgent | None = None
+    settings: PlatformSettings,
+    work: Work,
+    agent: ShopAgent | None = None,
+    circuits: "CircuitBreakerRegistry | None" = None,
 ) -> AsyncIterator[Container]:
     """Build everything over an open database and queue. ``agent`` takes the place of the one with
-    models, whose libraries then are not loaded.
+    models, whose libraries then are not loaded. ``circuits`` are those of a process in which the
+    LLM worker runs too, and shows them.
 
     Raises:
         WeakKey: MASTER_KEY is missing or not a key.
@@ -71,15 +83,20 @@ async def build(
     if settings.security.master_key is None:
         raise WeakKey("MASTER_KEY is not set")
     keys = KeyRing(settings.security.master_key)
-    async with open_cache(settings.cache) as cache:
+    async with (
+        open_cache(settings.cache) as cache,
+        aclosing(HttpCallbackSender(settings.security.outbound_allow_hosts)) as sender,
+    ):
         conversations = ConversationService(
             partial(SqlUnitOfWork, work.database), CacheAnnouncements(cache)
         )
         if agent is not None:
-            yield assemble(settings, work, keys, cache, conversations, agent)
+            yield assemble(settings, work, keys, cache, conversations, agent, sender=sender)
             return
-        async with _open_agent(settings, work.database, keys, conversations) as with_models:
-            yield assemble(settings, work, keys, cache, conversations, with_models)
+        async with _open_agent(
+            settings, work.database, keys, cache, conversations, circuits
+        ) as with_models:
+            yield assemble(settings, work, keys, cache, conversations, with_models, sender=sender)
 
 
 def assemble(
@@ -90,6 +107,7 @@ def assemble(
     conversations: ConversationService,
     agent: ShopAgent,
     servers: ChannelServers | None = None,
+    sender: CallbackSender | None = None,
 ) -> Container:
     """Put the parts together."""
     uow: UnitOfWorkFactory = partial(SqlUnitOfWork, work.database)
@@ -120,10 +138,21 @@ def assemble(
         ),
     )
     repair = GapRepairService(uow=uow, servers=servers)
+    rng = random.Random()
+    callbacks = CallbackService(
+        SqlCallbackDesk(work.database, keys),
+        sender or HttpCallbackSender(settings.security.outbound_allow_hosts),
+        Lines(rng),
+        rng,
+    )
     return Container(
         work=work,
         routes=task_routes(
-            messages=messages, turns=turns, repair=repair, join=SqlUnitOfWork.joining
+            messages=messages,
+            turns=turns,
+            repair=repair,
+            callbacks=callbacks,
+            join=SqlUnitOfWork.joining,
         ),
         sweeper=SqlSweeper(work.database),
         conversations=conversations,
@@ -138,16 +167,27 @@ async def _open_agent(
     settings: PlatformSettings,
     database: Database,
     keys: KeyRing,
+    cache: Cache,
     conversations: ConversationService,
+    circuits: "CircuitBreakerRegistry | None",
 ) -> AsyncIterator[ShopAgent]:
     from commerce_agent.application.services.chatbot_orchestrator import ChatbotOrchestrator
     from commerce_agent.infrastructure.llm.crm_langgraph_runner import CRMLangGraphRunner
     from commerce_agent.infrastructure.llm.model_directory import SqlModelDirectory
     from llm_worker.bootstrap import open_models
+    from llm_worker.infrastructure.cache.breaker_board import BreakerBoard
 
-    async with open_models(
-        settings.llm, allow_hosts=settings.security.outbound_allow_hosts
-    ) as models:
+    async with AsyncExitStack() as opened:
+        models = await opened.enter_async_context(
+            open_models(
+                settings.llm,
+                allow_hosts=settings.security.outbound_allow_hosts,
+                circuits=circuits,
+            )
+        )
+        if circuits is None:
+            board = BreakerBoard(cache, models.circuits, "commerce-agent")
+            await opened.enter_async_context(board.kept())
         yield ChatbotOrchestrator(
             build_runner=lambda executors: CRMLangGraphRunner(models.caller, executors),
             models=SqlModelDirectory(database, keys),

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -21,6 +21,9 @@ from shared.messaging.port import Queue
 from shared.observability.heartbeat import heartbeat
 from shared.observability.process import run_service
 
+if TYPE_CHECKING:
+    from llm_worker.infrastructure.llm.circuit_breaker import CircuitBreakerRegistry
+
 log = structlog.get_logger()
 
 NAME: Final = "commerce-agent"
@@ -28,14 +31,19 @@ CHANNELS_EVERY: Final = timedelta(minutes=4)
 """What our own outage missed is found within five minutes of its end."""
 
 
-async def serve(settings: PlatformSettings, stop: asyncio.Event) -> None:
+async def serve(
+    settings: PlatformSettings,
+    stop: asyncio.Event,
+    circuits: "CircuitBreakerRegistry | None" = None,
+) -> None:
     """Work until ``stop`` is set, then finish or give back what is running.
 
     The heartbeat begins when everything is imported: a worker that beats can answer at once.
+    ``circuits`` are those of a process in which the LLM worker runs too.
     """
     async with (
         open_work(settings) as work,
-        build(settings, work) as container,
+        build(settings, work, circuits=circuits) as container,
         heartbeat(settings.observability.run_dir, NAME),
     ):
         await run(container, settings, stop)

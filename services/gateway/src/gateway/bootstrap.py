@@ -11,11 +11,13 @@ from functools import partial
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from commerce_agent.application.ports.webhook_secrets import WebhookSecrets
 from commerce_agent.application.queries.channel_queries import ChannelQueries
 from commerce_agent.application.queries.conversation_queries import ConversationQueries
 from commerce_agent.application.queries.customer_queries import CustomerQueries
 from commerce_agent.application.queries.product_queries import ProductQueries
 from commerce_agent.application.queries.tenant_queries import TenantQueries
+from commerce_agent.application.queries.webhook_delivery_queries import WebhookDeliveries
 from commerce_agent.application.services.channel_service import ChannelService
 from commerce_agent.application.services.conversation_service import ConversationService
 from commerce_agent.application.services.customer_service import CustomerService
@@ -30,6 +32,8 @@ from commerce_agent.infrastructure.persistence.product_queries import SqlProduct
 from commerce_agent.infrastructure.persistence.tenant_queries import SqlTenantQueries
 from commerce_agent.infrastructure.persistence.tenant_repository import SqlTenantRegistry
 from commerce_agent.infrastructure.persistence.unit_of_work import SqlUnitOfWork
+from commerce_agent.infrastructure.persistence.webhook_delivery_queries import SqlWebhookDeliveries
+from commerce_agent.infrastructure.persistence.webhook_secrets import SqlWebhookSecrets
 from gateway.application.addresses import PublicAddresses
 from gateway.application.ports.idempotency import IdempotencyStore
 from gateway.application.ports.llm_work import OpenLLMWork
@@ -108,6 +112,8 @@ class Container:
     sessions: WhatsAppSessions
     open_jobs: OpenJobWork
     job_watch: JobWatch
+    webhook_deliveries: WebhookDeliveries
+    webhook_secrets: WebhookSecrets
     open_models: OpenLLMWork
     llm_configs: LLMConfigs
     prompt_templates: PromptTemplates
@@ -201,6 +207,8 @@ def _assemble(
         sessions=WhatsAppSessions(uow, keys, _open_waha(settings), addresses),
         open_jobs=open_jobs,
         job_watch=JobWatch(open_jobs, cache, stopping),
+        webhook_deliveries=SqlWebhookDeliveries(database),
+        webhook_secrets=SqlWebhookSecrets(database, keys),
         open_models=open_models,
         llm_configs=LLMConfigs(open_models, cache),
         prompt_templates=PromptTemplates(open_models),

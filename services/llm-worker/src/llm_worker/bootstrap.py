@@ -12,6 +12,7 @@ import httpx2
 import shared.jobs
 from llm_worker.application.services.processing_service import ProcessingService
 from llm_worker.domain.value_objects.provider import ProviderType
+from llm_worker.infrastructure.cache.breaker_board import BreakerBoard
 from llm_worker.infrastructure.cache.job_news import CachedJobNews
 from llm_worker.infrastructure.cache.text_deltas import text_deltas
 from llm_worker.infrastructure.llm.circuit_breaker import CircuitBreakerRegistry
@@ -57,16 +58,21 @@ class Container:
 
 @asynccontextmanager
 async def open_models(
-    settings: LlmSettings, *, allow_hosts: Sequence[str]
+    settings: LlmSettings,
+    *,
+    allow_hosts: Sequence[str],
+    circuits: CircuitBreakerRegistry | None = None,
 ) -> AsyncIterator[Models]:
     """Everything around model calls, for this worker and for the commerce agent's.
 
     Imports what the given keys ask for, so that no customer waits for it. ``allow_hosts`` is
-    OUTBOUND_ALLOW_HOSTS: private addresses that a model's ``base_url`` may name.
+    OUTBOUND_ALLOW_HOSTS: private addresses that a model's ``base_url`` may name. ``circuits`` are
+    those of the process, where several services share one.
     """
     switch_tracing_off()
     factory = LLMFactory(settings, transport=lambda: model_transport(allow_hosts))
-    circuits = CircuitBreakerRegistry(breaker_config(settings))
+    circuits = circuits or CircuitBreakerRegistry()
+    circuits.config = breaker_config(settings)
     for provider in _expected(settings):
         await factory.load(provider)
     try:
@@ -83,8 +89,10 @@ def model_transport(allow_hosts: Sequence[str]) -> httpx2.AsyncBaseTransport:
 
 
 @asynccontextmanager
-async def build(settings: PlatformSettings) -> AsyncIterator[Container]:
-    """Open what the worker needs and close it in order.
+async def build(
+    settings: PlatformSettings, circuits: CircuitBreakerRegistry | None = None
+) -> AsyncIterator[Container]:
+    """Open what the worker needs and close it in order; ``circuits`` as in `open_models`.
 
     Raises:
         WeakKey: MASTER_KEY is missing or no key.
@@ -96,7 +104,12 @@ async def build(settings: PlatformSettings) -> AsyncIterator[Container]:
     async with (
         open_work(settings) as work,
         open_cache(settings.cache) as cache,
-        open_models(settings.llm, allow_hosts=settings.security.outbound_allow_hosts) as models,
+        open_models(
+            settings.llm,
+            allow_hosts=settings.security.outbound_allow_hosts,
+            circuits=circuits,
+        ) as models,
+        BreakerBoard(cache, models.circuits, "llm-worker").kept(),
         RunningJobs(SqlJobDesk(work.database)).watched() as running,
     ):
         probe = ProbeHandler(work.database, cache, ModelProbe(work.database, keys, models.caller))

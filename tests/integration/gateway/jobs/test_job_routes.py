@@ -85,6 +85,7 @@ async def test_a_job_reads_as_it_was_asked_for(
             "max_retries": 5,
             "priority": 3,
             "deadline_seconds": 90,
+            "callback_url": "https://toko.example/selesai",
             "metadata": {"order": 7},
             "stream": True,
         },
@@ -131,6 +132,7 @@ async def test_a_job_reads_as_it_was_asked_for(
     assert (row["stream"], row["needs_moderation"], row["prompt"]) == (True, True, "Apa kabar?")
     assert orjson.loads(row["context"]) == {"is_followup": True}
     assert orjson.loads(row["variables"]) == {"nama": "Ani"}
+    assert row["callback_url"] == "https://toko.example/selesai"
     (task,) = await gateway_db.fetch(
         "SELECT kind, key, priority FROM queue_messages WHERE tenant_id = $1", shop.id
     )
@@ -214,6 +216,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no time": ({"deadline_seconds": 0.5}, "validation_failed"),
     "more than a week": ({"deadline_seconds": 604_801}, "validation_failed"),
     "a name with blanks around it": ({"config_name": " offline"}, "invalid_job"),
+    "an address that is none": ({"callback_url": "ftp://toko.example"}, "invalid_job"),
+    "an address with a password": ({"callback_url": "https://a:b@toko.example"}, "invalid_job"),
     "metadata that are too large": ({"metadata": {"a": "x" * 10_001}}, "invalid_job_data"),
     "a number beyond all": ({"variables": {"a": 2**64}}, "invalid_job_data"),
 }

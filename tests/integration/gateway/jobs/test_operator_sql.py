@@ -1,5 +1,6 @@
 """What the guide tells operators to type, typed."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,12 @@ FROM jobs
 WHERE next_retry_at IS NOT NULL
 ORDER BY next_retry_at;
 """
+
+
+def test_the_guide_says_what_is_typed_here() -> None:
+    guide = Path("docs/guide.md").read_text()
+    assert WITH_RETRIES in guide
+    assert SCHEDULED in guide
 
 
 async def _ask(database: Database, query: str) -> list[Any]:

@@ -123,3 +123,15 @@ async def test_a_failed_server_is_left_alone_for_a_moment() -> None:
         await cache.set("k", b"v", MINUTE)
         assert await cache.get("k") == b"v"
         await cache.aclose()
+
+
+async def test_keys_are_listed_by_how_they_begin(cache: Cache) -> None:
+    assert await cache.entries("a*:") == {}
+    for key in ("a*:1", "a*:2", "ab:3", "b"):
+        await cache.set(key, key.encode(), MINUTE)
+    await cache.set("a*:gone", b"x", timedelta(milliseconds=1))
+    async with asyncio.timeout(5):
+        while await cache.get("a*:gone") is not None:
+            await asyncio.sleep(0.01)
+    assert await cache.entries("a*:") == {"a*:1": b"a*:1", "a*:2": b"a*:2"}
+    assert len(await cache.entries("")) == 4

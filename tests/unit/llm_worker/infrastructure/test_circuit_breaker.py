@@ -236,3 +236,55 @@ async def test_the_gauge_shows_the_state(time: FakeTime) -> None:
     assert shown() == 1
     await succeed(breaker)
     assert shown() == 0
+
+
+async def test_its_statistics_count_what_was_called_and_what_was_refused(
+    breaker: CircuitBreaker, time: FakeTime
+) -> None:
+    await succeed(breaker)
+    await fail(breaker, ModelUnavailable(), 3)
+    for _ in range(2):
+        with pytest.raises(CircuitOpenError):
+            await succeed(breaker)
+    time.now += 20
+
+    seen = breaker.statistics()
+
+    assert (seen.name, seen.state) == ("test", CircuitState.OPEN)
+    assert (seen.calls, seen.failures, seen.refused, seen.opened) == (4, 3, 2, 1)
+    assert (seen.cause, seen.retry_in) == ("model_unavailable", timedelta(seconds=40))
+
+
+async def test_a_reset_closes_it_and_forgets_calls_under_way(breaker: CircuitBreaker) -> None:
+    going_on, answer = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        going_on.set()
+        await answer.wait()
+        raise ModelUnavailable
+
+    call = asyncio.create_task(breaker.call(slow))
+    await going_on.wait()
+    await fail(breaker, ModelUnavailable(), 3)
+
+    breaker.reset()
+
+    seen = breaker.statistics()
+    assert (seen.state, seen.cause, seen.retry_in) == (CircuitState.CLOSED, None, None)
+    answer.set()
+    with pytest.raises(ModelUnavailable):
+        await call
+    await fail(breaker, ModelUnavailable(), 2)
+    assert breaker.state is CircuitState.CLOSED
+
+
+async def test_a_registry_resets_one_or_all() -> None:
+    registry = CircuitBreakerRegistry(CircuitBreakerConfig(failure_threshold=1))
+    for name in ("b", "a"):
+        await fail(registry.get_or_create(name), ModelUnavailable())
+    assert [seen.name for seen in registry.statistics()] == ["a", "b"]
+    assert registry.reset("nobody") == 0
+    assert registry.reset("a") == 1
+    assert registry.states() == {"b": CircuitState.OPEN, "a": CircuitState.CLOSED}
+    assert registry.reset() == 2
+    assert registry.states() == {"b": CircuitState.CLOSED, "a": CircuitState.CLOSED}

@@ -6,11 +6,13 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
 
+from commerce_agent.application.ports.webhook_secrets import WebhookSecrets
 from commerce_agent.application.queries.channel_queries import ChannelQueries
 from commerce_agent.application.queries.conversation_queries import ConversationQueries
 from commerce_agent.application.queries.customer_queries import CustomerQueries
 from commerce_agent.application.queries.product_queries import ProductQueries
 from commerce_agent.application.queries.tenant_queries import TenantQueries
+from commerce_agent.application.queries.webhook_delivery_queries import WebhookDeliveries
 from commerce_agent.application.services.channel_service import ChannelService
 from commerce_agent.application.services.conversation_service import ConversationService
 from commerce_agent.application.services.customer_service import CustomerService
@@ -153,6 +155,14 @@ def get_job_watch(request: Request) -> JobWatch:
     return container_of(request).job_watch
 
 
+def get_webhook_deliveries(request: Request) -> WebhookDeliveries:
+    return container_of(request).webhook_deliveries
+
+
+def get_webhook_secrets(request: Request) -> WebhookSecrets:
+    return container_of(request).webhook_secrets
+
+
 def get_open_models(request: Request) -> OpenLLMWork:
     return container_of(request).open_models
 
@@ -193,6 +203,8 @@ DeadLetters = Annotated[DeadLetterService, Depends(get_dead_letter_service)]
 Sessions = Annotated[WhatsAppSessions, Depends(get_whatsapp_sessions)]
 OpenJobs = Annotated[OpenJobWork, Depends(get_open_jobs)]
 Watching = Annotated[JobWatch, Depends(get_job_watch)]
+Deliveries = Annotated[WebhookDeliveries, Depends(get_webhook_deliveries)]
+SigningSecrets = Annotated[WebhookSecrets, Depends(get_webhook_secrets)]
 OpenModels = Annotated[OpenLLMWork, Depends(get_open_models)]
 Models = Annotated[LLMConfigs, Depends(get_llm_configs)]
 Templates = Annotated[PromptTemplates, Depends(get_prompt_templates)]

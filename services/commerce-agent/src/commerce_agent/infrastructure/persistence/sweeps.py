@@ -2,7 +2,7 @@
 due what is due already only looks at it once more."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Row, TextClause, text
@@ -11,6 +11,7 @@ from commerce_agent.application.services.repair_tasks import repair_task
 from commerce_agent.application.services.turn_tasks import turn_task
 from commerce_agent.infrastructure.persistence.inbox import inbox_task
 from commerce_agent.infrastructure.persistence.sends import send_task
+from shared.jobs import callback_task
 from shared.kernel.ids import ChannelId, ConversationId, InboxId, SendId, TenantId
 from shared.messaging.port import Task
 from shared.persistence.database import Database, SystemRole, system_transaction
@@ -48,6 +49,16 @@ _SENDS = text(
     ORDER BY s.tenant_id, s.conversation_id, s.seq LIMIT :most
     """
 )
+_CALLBACKS = text(
+    """
+    SELECT d.tenant_id, d.job_id FROM webhook_deliveries d
+    WHERE d.state = 'pending' AND d.next_at < platform_now() - interval '30 seconds'
+      AND NOT EXISTS (SELECT FROM queue_messages q WHERE q.tenant_id = d.tenant_id
+                      AND q.queue = 'crm_tasks' AND q.kind = 'webhook.deliver'
+                      AND q.key = 'job:' || d.job_id)
+    ORDER BY d.tenant_id, d.next_at LIMIT :most
+    """
+)
 _CHANNELS = text(
     "SELECT c.tenant_id, c.id FROM channels c JOIN tenants t ON t.id = c.tenant_id"
     " WHERE c.kind = 'waha' AND c.active AND t.status = 'active' ORDER BY c.tenant_id, c.id"
@@ -61,8 +72,8 @@ class SqlSweeper:
         self._database = database
 
     async def restore_lost_work(self) -> int:
-        """Make due what waits in the inbox, unanswered or unsent without a queue row. Returns how
-        much was found."""
+        """Make due what waits in the inbox, unanswered, unsent or untold without a queue row.
+        Returns how much was found."""
         found = [
             *[
                 (row.tenant_id, inbox_task(InboxId(row.id), row.source))
@@ -76,6 +87,7 @@ class SqlSweeper:
                 (row.tenant_id, send_task(SendId(row.id), row.conversation_id, row.seq))
                 for row in await self._find(_SENDS)
             ],
+            *[(row.tenant_id, callback_task(row.job_id)) for row in await self._find(_CALLBACKS)],
         ]
         await self._make_due(found)
         return len(found)
@@ -88,7 +100,7 @@ class SqlSweeper:
         await self._make_due(found)
         return len(found)
 
-    async def _find(self, query: TextClause) -> Sequence[Row[tuple[UUID, UUID]]]:
+    async def _find(self, query: TextClause) -> Sequence[Row[Any]]:
         async with system_transaction(self._database, SystemRole.SWEEPER) as connection:
             return (await connection.execute(query, {"most": _MOST})).all()
 

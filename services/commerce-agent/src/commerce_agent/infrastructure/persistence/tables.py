@@ -1,4 +1,4 @@
-"""The commerce context's tables: conversations and the catalogue."""
+"""The commerce context's tables: conversations, the catalogue, and callbacks of jobs."""
 
 from sqlalchemy import (
     BigInteger,
@@ -6,9 +6,11 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Computed,
+    DateTime,
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -18,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR, UUID
 
-from shared.persistence.metadata import metadata, moment, tenant_id
+from shared.persistence.metadata import NOW, metadata, moment, tenant_id
 
 customers = Table(
     "customers",
@@ -285,3 +287,75 @@ search_synonyms = Table(
     ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
 )
 """A tenant's own words: what customers say and what the catalogue calls it."""
+
+webhook_secrets = Table(
+    "webhook_secrets",
+    metadata,
+    tenant_id(),
+    Column("secret_ciphertext", LargeBinary, nullable=False),
+    Column("previous_secret_ciphertext", LargeBinary),
+    moment("previous_valid_until"),
+    moment("created_at", now=True),
+    PrimaryKeyConstraint("tenant_id"),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+    CheckConstraint(
+        "(previous_secret_ciphertext is null) = (previous_valid_until is null)",
+        name="previous_has_end",
+    ),
+)
+"""What a tenant's webhooks are signed with; sealed for the row whose id is the tenant's."""
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    tenant_id(),
+    Column("id", UUID, nullable=False),
+    Column("job_id", UUID, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="pending"),
+    Column("round", Integer, nullable=False, server_default="1"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("last_status", Integer),
+    Column("last_error", Text),
+    Column("next_at", DateTime(timezone=True), server_default=NOW),
+    moment("created_at", now=True),
+    moment("finished_at"),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    ForeignKeyConstraint(
+        ["tenant_id", "job_id"], ["jobs.tenant_id", "jobs.id"], ondelete="CASCADE"
+    ),
+    UniqueConstraint("tenant_id", "job_id"),
+    Index("ix_webhook_deliveries_due", "next_at", postgresql_where=text("state = 'pending'")),
+    CheckConstraint("type in ('job.completed', 'job.failed', 'job.cancelled')", name="type"),
+    CheckConstraint("state in ('pending', 'delivered', 'failed')", name="state"),
+    CheckConstraint(
+        "(state = 'pending') = (finished_at is null)"
+        " and (state = 'pending') = (next_at is not null)",
+        name="pending_is_planned",
+    ),
+    CheckConstraint("round >= 1 and attempts >= 0 and failures >= 0", name="counts"),
+)
+"""What a job's ``callback_url`` is told. The id is the ``webhook-id`` of every attempt. ``round``
+rises when somebody wants it sent again, ``failures`` counts within the round."""
+
+webhook_attempts = Table(
+    "webhook_attempts",
+    metadata,
+    tenant_id(),
+    Column("delivery_id", UUID, nullable=False),
+    Column("number", Integer, nullable=False),
+    moment("started_at", now=True),
+    Column("milliseconds", Integer),
+    Column("status", Integer),
+    Column("error", Text),
+    PrimaryKeyConstraint("tenant_id", "delivery_id", "number"),
+    ForeignKeyConstraint(
+        ["tenant_id", "delivery_id"],
+        ["webhook_deliveries.tenant_id", "webhook_deliveries.id"],
+        ondelete="CASCADE",
+    ),
+)
+"""Every call of a ``callback_url``, kept before it is made: without ``milliseconds`` the worker
+stopped in the middle, and nobody knows whether it arrived."""

@@ -5,11 +5,13 @@ from datetime import timedelta
 from typing import Final, TypeAlias
 
 from commerce_agent.application.handlers.wa_message_handler import WAMessageHandler
+from commerce_agent.application.services.callback_service import CallbackService
 from commerce_agent.application.services.gap_repair import GapRepairService
 from commerce_agent.application.services.repair_tasks import REPAIR_TASK
 from commerce_agent.application.services.turn_service import TurnService
 from commerce_agent.application.services.turn_tasks import TURN_TASK
 from commerce_agent.application.unit_of_work import UnitOfWork
+from shared.jobs import CALLBACK
 from shared.messaging.port import Claim, GiveUp, Route
 from shared.persistence.unit_of_work import Transaction
 
@@ -23,7 +25,12 @@ _GiveUp: TypeAlias = Callable[[UnitOfWork, Claim, str], Awaitable[None]]
 
 
 def task_routes(
-    *, messages: WAMessageHandler, turns: TurnService, repair: GapRepairService, join: Join
+    *,
+    messages: WAMessageHandler,
+    turns: TurnService,
+    repair: GapRepairService,
+    callbacks: CallbackService,
+    join: Join,
 ) -> Mapping[str, Route]:
     """The commerce agent's handlers, by kind of work."""
     return {
@@ -32,6 +39,7 @@ def task_routes(
             handle=turns.handle, give_up=_joined(join, turns.give_up), deadline=_TURN_DEADLINE
         ),
         REPAIR_TASK: Route(handle=repair.handle),
+        CALLBACK: Route(handle=callbacks.handle, give_up=callbacks.desk.give_up),
     }
 
 

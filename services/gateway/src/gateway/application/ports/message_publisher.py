@@ -11,3 +11,7 @@ class MessagePublisher(Protocol):
     async def publish_task(self, job_id: JobId, *, priority: int = 0) -> None:
         """Let a worker do this job; higher ``priority`` goes first within the tenant."""
         ...
+
+    async def publish_callback(self, job_id: JobId) -> None:
+        """Let the job's ``callback_url`` be told that it has ended."""
+        ...

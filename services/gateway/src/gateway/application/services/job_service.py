@@ -113,6 +113,8 @@ class JobService:
             return JobStatusDTO.of(job)
         job.cancel(at=self._now())
         await self._job_repository.save(job)
+        if job.callback_url is not None:
+            await self._message_publisher.publish_callback(job.id)
         status = JobStatusDTO.of(job)
         await self._cache_client.publish(status)
         return status

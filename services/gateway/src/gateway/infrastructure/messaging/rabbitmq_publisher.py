@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.domain.value_objects.job_id import JobId
-from shared.jobs import run_task
+from shared.jobs import callback_task, run_task
 from shared.persistence.unit_of_work import Transaction
 
 
@@ -16,3 +16,6 @@ class RabbitMQPublisher:
 
     async def publish_task(self, job_id: JobId, *, priority: int = 0) -> None:
         await self.tx.enqueue(run_task(job_id, priority=priority))
+
+    async def publish_callback(self, job_id: JobId) -> None:
+        await self.tx.enqueue(callback_task(job_id))

@@ -12,6 +12,7 @@ from gateway.interface.controllers import (
     page_controller,
     prompt_template_controller,
     wa_controller,
+    webhook_delivery_controller,
 )
 from gateway.interface.routes.crm_routes import crm_router
 from gateway.interface.simulator import api, events, page
@@ -30,6 +31,7 @@ def api_router() -> APIRouter:
     for controller in (
         wa_controller,
         job_controller,
+        webhook_delivery_controller,
         llm_config_controller,
         prompt_template_controller,
         agent_config_controller,

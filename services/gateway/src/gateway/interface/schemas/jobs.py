@@ -57,6 +57,11 @@ class JobCreate(RequestBody):
         allow_inf_nan=False,
         description="A job that has not ended by then fails.",
     )
+    callback_url: str | None = Field(
+        default=None,
+        max_length=2000,
+        description="Is told when the job has ended; a public https address.",
+    )
     metadata: JsonObject = Field(default={}, description="Your own; lists can be filtered by it.")
     stream: bool = Field(
         default=False, description="Tell the text at `/events` while it is written."

@@ -64,6 +64,23 @@ class CircuitBreakerConfig:
     """How long it stays open, unless the provider's Retry-After says longer."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitStatistics:
+    """A breaker as people look at it; counts are since it was made."""
+
+    name: str
+    state: CircuitState
+    calls: int
+    failures: int
+    refused: int
+    """Calls that were not made."""
+    opened: int
+    cause: str | None
+    """The code of the error that opened it, while it is not closed."""
+    retry_in: timedelta | None
+    """While it is open: when a probe may pass."""
+
+
 class CircuitBreaker:
     """Guards one destination. Not for use from several threads.
 
@@ -90,6 +107,7 @@ class CircuitBreaker:
         self._cause: str | None = None
         # outcomes of calls that began before the last change of state say nothing about now
         self._era = 0
+        self._counts = dict.fromkeys(("calls", "failures", "refused", "opened"), 0)
         self._show()
 
     @property
@@ -99,13 +117,34 @@ class CircuitBreaker:
             return CircuitState.HALF_OPEN
         return self._state
 
+    def statistics(self) -> CircuitStatistics:
+        """How it stands and what it has seen."""
+        state = self.state
+        rest = timedelta(seconds=self._open_until - self._monotonic())
+        return CircuitStatistics(
+            name=self.name,
+            state=state,
+            cause=self._cause,
+            retry_in=rest if state is CircuitState.OPEN else None,
+            **self._counts,
+        )
+
+    def reset(self) -> None:
+        """Close it and forget its failures; calls that are under way say nothing any more."""
+        self._become(CircuitState.CLOSED)
+
     async def call(self, coro_factory: Callable[[], Awaitable[T]]) -> T:
         """Await ``coro_factory()`` if the circuit lets it pass; it is not called otherwise.
 
         Raises:
             CircuitOpenError: it does not; ``retry_after`` says when it may.
         """
-        era = self._enter()
+        try:
+            era = self._enter()
+        except CircuitOpenError:
+            self._counts["refused"] += 1
+            raise
+        self._counts["calls"] += 1
         try:
             result = await coro_factory()
         except Exception as error:
@@ -142,6 +181,7 @@ class CircuitBreaker:
             self._succeeded(era)
 
     def _failed(self, era: int, error: DomainError, *, at_once: bool = False) -> None:
+        self._counts["failures"] += 1
         if era != self._era:
             return
         self._failures += 1
@@ -154,6 +194,7 @@ class CircuitBreaker:
             wait = max(wait, told.total_seconds())
         self._open_until = self._monotonic() + wait
         self._cause = error.code
+        self._counts["opened"] += 1
         self._become(CircuitState.OPEN)
 
     def _succeeded(self, era: int) -> None:
@@ -203,7 +244,8 @@ class CircuitBreakerRegistry:
         capacity: int = 1024,
         monotonic: Monotonic = time.monotonic,
     ) -> None:
-        self._config = config or CircuitBreakerConfig()
+        self.config = config or CircuitBreakerConfig()
+        """What breakers are made with from now on."""
         self._capacity = capacity
         self._monotonic = monotonic
         self._breakers: OrderedDict[str, CircuitBreaker] = OrderedDict()
@@ -214,7 +256,7 @@ class CircuitBreakerRegistry:
         """The breaker of that name; ``config`` counts only when it is made now."""
         breaker = self._breakers.get(name)
         if breaker is None:
-            breaker = CircuitBreaker(name, config or self._config, monotonic=self._monotonic)
+            breaker = CircuitBreaker(name, config or self.config, monotonic=self._monotonic)
             self._breakers[name] = breaker
             if len(self._breakers) > self._capacity:
                 gone, _ = self._breakers.popitem(last=False)
@@ -225,3 +267,14 @@ class CircuitBreakerRegistry:
     def states(self) -> dict[str, CircuitState]:
         """Every breaker's present state, for the status page."""
         return {name: breaker.state for name, breaker in self._breakers.items()}
+
+    def statistics(self) -> list[CircuitStatistics]:
+        """Every breaker, by name."""
+        return [breaker.statistics() for _, breaker in sorted(self._breakers.items())]
+
+    def reset(self, name: str | None = None) -> int:
+        """Close the breaker of this name, or every one; how many there were."""
+        chosen = [b for b in self._breakers.values() if name is None or b.name == name]
+        for breaker in chosen:
+            breaker.reset()
+        return len(chosen)
