@@ -1,6 +1,6 @@
 """Which agents answer the jobs of a configuration."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from llm_worker.application.ports.setups import Setup
 from llm_worker.domain.entities.agent_config import AgentConfig, AgentType
 from llm_worker.domain.repositories.agent_config_repository import AgentConfigNotFound
 from llm_worker.domain.repositories.published import (
@@ -62,8 +63,9 @@ async def test_the_platform_has_one_of_each_with_a_template_that_exists(
     database: Database, tenant: TenantId
 ) -> None:
     async with Transaction(database, tenant) as tx:
-        found = await SqlAgentConfigRepository(tx.connection, tenant).agents_for("default-smart")
+        published = await SqlAgentConfigRepository(tx.connection, tenant).list()
         templates = await SqlPromptTemplateRepository(tx.connection, tenant).list()
+    found = _agents_for("default-smart", published)
     assert {kind: agent.template_name for kind, agent in found.items()} == {
         kind: f"{kind}-agent" for kind in AgentType
     }
@@ -96,7 +98,7 @@ async def test_an_agent_of_the_configurations_own_wins_then_the_tenants(
 
     async def main_of(config: str) -> str:
         async with agents(database, tenant) as repository:
-            found = await repository.agents_for(config)
+            found = _agents_for(config, await repository.list())
         assert set(found) == set(AgentType)
         return found[MAIN].template_name
 
@@ -161,3 +163,7 @@ async def test_what_is_refused_changes_nothing(
             await repository.roll_back("default", MAIN)
         assert (await repository.get("default", MAIN)).tenant_id is None
     assert await rows_of(test_database) == before
+
+
+def _agents_for(config: str, published: list[AgentConfig]) -> Mapping[AgentType, AgentConfig]:
+    return Setup(models=(), unusable={}, templates={}, agents=published).agents_for(config)

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
+from llm_worker.application.ports.setups import Setup
 from llm_worker.domain.entities.llm_config import KeyNotAllowed, LLMConfig
 from llm_worker.domain.repositories.llm_config_repository import (
     LLMConfigChanged,
@@ -26,7 +27,7 @@ from llm_worker.domain.value_objects.structured_output import StructuredOutput
 from llm_worker.domain.value_objects.temperature import Temperature
 from llm_worker.infrastructure.persistence.llm_config_repository import (
     SqlLLMConfigRepository,
-    model_chain,
+    models_of,
 )
 from shared.kernel.ids import TenantId
 from shared.persistence.database import Database
@@ -233,9 +234,7 @@ async def test_the_chain_is_the_model_and_its_fallbacks(
     async with Transaction(database, tenant.id) as tx:
 
         async def chain(name: str, prompt_tokens: int = 0) -> list[str]:
-            models = await model_chain(
-                tx.connection, tenant.id, name, KEYS, prompt_tokens=prompt_tokens
-            )
+            models = (await _setup(tx, tenant)).chain(name, prompt_tokens=prompt_tokens)
             assert all(model.active for model in models)
             return [model.name for model in models]
 
@@ -247,7 +246,7 @@ async def test_the_chain_is_the_model_and_its_fallbacks(
             await chain("default-smart", 10**7)
         with pytest.raises(LLMConfigNotFound):
             await chain("nothing")
-        (mine, *_) = await model_chain(tx.connection, tenant.id, "mine", KEYS)
+        (mine, *_) = (await _setup(tx, tenant)).chain("mine", prompt_tokens=0)
         assert mine == tenant.config()
 
 
@@ -263,13 +262,19 @@ async def test_a_row_that_cannot_be_used_breaks_no_other_models_chain(
     )
     async with Transaction(database, tenant.id) as tx:
         with capture_logs() as logs:
-            models = await model_chain(tx.connection, tenant.id, "mine", KEYS)
-        with pytest.raises(Undecipherable):
-            await model_chain(tx.connection, tenant.id, "broken", KEYS)
+            setup = await _setup(tx, tenant)
+    models = setup.chain("mine", prompt_tokens=0)
+    with pytest.raises(Undecipherable):
+        setup.chain("broken", prompt_tokens=0)
     assert [model.name for model in models] == ["mine", "offline"]
     assert [(log["event"], log["config"], log["code"]) for log in logs] == [
         ("llm_config_unusable", "broken", "undecipherable")
     ]
+
+
+async def _setup(tx: Transaction, tenant: Tenant) -> Setup:
+    models, unusable = await models_of(tx.connection, tenant.id, KEYS)
+    return Setup(models=models, unusable=unusable, templates={}, agents=())
 
 
 async def _with_a_row(test_database: TestDatabase) -> Tenant:

@@ -49,7 +49,8 @@ class Setup:
         return found
 
     def agents_for(self, config_name: str) -> Mapping[AgentType, AgentConfig]:
-        """The agents that answer that configuration's jobs, its own before the default ones."""
+        """The agents that answer that configuration's jobs: each its own if there is one, else the
+        one named ``default``."""
         chosen = {agent.type: agent for agent in self.agents if agent.name == DEFAULT_AGENTS}
         return chosen | {agent.type: agent for agent in self.agents if agent.name == config_name}
 

@@ -1,6 +1,6 @@
 """Where agents are kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from llm_worker.domain.entities.agent_config import AgentConfig, AgentType
@@ -20,11 +20,6 @@ class AgentConfigRepository(Protocol):
     Of each name and type one version is published. Writers raise `VersionTaken` when another one
     was there at the same moment.
     """
-
-    async def agents_for(self, config_name: str) -> Mapping[AgentType, AgentConfig]:
-        """The agents that answer the jobs of a configuration: each its own if there is one, else
-        the one named ``default``; among equals the tenant's."""
-        ...
 
     async def get(self, name: str, kind: AgentType) -> AgentConfig:
         """The published version; raises `AgentConfigNotFound`."""

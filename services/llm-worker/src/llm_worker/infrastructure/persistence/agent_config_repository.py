@@ -1,10 +1,10 @@
 """Agents in PostgreSQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_worker.domain.entities.agent_config import DEFAULT_AGENTS, AgentConfig, AgentType
+from llm_worker.domain.entities.agent_config import AgentConfig, AgentType
 from llm_worker.domain.repositories.agent_config_repository import AgentConfigNotFound
 from llm_worker.domain.repositories.published import PlatformRowsAreReadOnly
 from llm_worker.domain.value_objects.temperature import Temperature
@@ -19,11 +19,6 @@ class SqlAgentConfigRepository:
     def __init__(self, connection: AsyncConnection, tenant_id: TenantId) -> None:
         self._tenant_id = tenant_id
         self._rows = PublishedRows(connection, agent_configs, tenant_id, ["name", "type"])
-
-    async def agents_for(self, config_name: str) -> Mapping[AgentType, AgentConfig]:
-        found = [_entity(row) for row in await self._rows.published()]
-        chosen = {agent.type: agent for agent in found if agent.name == DEFAULT_AGENTS}
-        return chosen | {agent.type: agent for agent in found if agent.name == config_name}
 
     async def get(self, name: str, kind: AgentType) -> AgentConfig:
         found = await self._rows.published(**_key(name, kind))

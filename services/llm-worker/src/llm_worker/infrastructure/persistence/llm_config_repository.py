@@ -17,7 +17,6 @@ from llm_worker.domain.repositories.llm_config_repository import (
     LLMConfigNotFound,
     LLMConfigVersion,
 )
-from llm_worker.domain.services.llm_selector import select_models
 from llm_worker.domain.value_objects.api_key import ApiKey
 from llm_worker.domain.value_objects.model_name import ModelName
 from llm_worker.domain.value_objects.provider import ProviderType
@@ -149,30 +148,6 @@ async def config_named(
     if row is None:
         raise _not_found(name)
     return _entity(row, partial(_cipher_beside, row, tenant_id, keys))
-
-
-async def model_chain(
-    connection: AsyncConnection,
-    tenant_id: TenantId,
-    name: str,
-    keys: KeyRing,
-    *,
-    prompt_tokens: int = 0,
-) -> tuple[LLMConfig, ...]:
-    """The models to ask for a prompt of that size, in order, as `select_models` chooses them.
-
-    A row that cannot be used, because its key does not open or it breaks a rule, is passed over
-    and logged, unless it is the one that was asked for.
-
-    Raises:
-        LLMConfigNotFound: there is none of that name.
-        NoModelFits: none that is active takes the prompt.
-        DomainError: what is wrong with the requested one.
-    """
-    usable, unusable = await models_of(connection, tenant_id, keys)
-    if name in unusable:
-        raise unusable[name]
-    return select_models(name, usable, prompt_tokens=prompt_tokens)
 
 
 async def models_of(
