@@ -105,10 +105,9 @@ class EndToEnd:
             f"channels of {TENANTS} shops, {PER_SECOND:g} begin each second; pacing and typing 0, "
             "the rows named paced with the defaults (1 s between two messages of a number, 0.03 s "
             "of typing per character). What dominates: the CPU of three stores, a turn and a send "
-            "for each conversation, of which round trips to PostgreSQL are the larger part; the "
-            "tail is waiting for the CPU, which client, stubs, database and services share. The "
-            "backlog is bound by the CPU of a store: three transactions of 21 statements in all "
-            "for each message."
+            "for each conversation, of which round trips to PostgreSQL are the larger part; "
+            "client, stubs, database and services share the cores. The backlog is bound by the "
+            "CPU of a store: three transactions of 21 statements in all for each message."
         )
         return found
 

@@ -84,9 +84,8 @@ class InFlight:
             f"{load.turns} turns in flight, the model takes {load.delay:g} s, "
             f"{load.per_second:.1f} turns/s arrive for {2 * load.delay:g} s; the second half is "
             "counted. What dominates: the CPU of a turn's 23 statements here and in PostgreSQL; "
-            "renewing the leases, a short transaction for each turn every 10 s, is about a tenth "
-            "of it. Of the memory of a waiting turn LangGraph holds more than half: an empty graph "
-            "of one node alone (traced_graph_alone) is more than the 32 KiB. With HTTP, the "
+            "each waiting turn also renews its lease every 10 s. Compare a waiting turn's memory "
+            "with that of an empty graph of one node (traced_graph_alone). With HTTP, the "
             "request's body, headers and connection come on top."
         )
         return found
