@@ -76,7 +76,7 @@ async def _pass(path: WholePath, minutes: float) -> None:
 
 async def _is_complete(path: WholePath, said: dict[str, list[str]]) -> None:
     """Each chat got exactly this, and nothing is kept twice."""
-    assert {chat: path.said(chat) for chat in said} == said
+    assert {chat: path.said(chat) for chat in said} == said, await path.planned()
     assert len(path.waha.paths("sendText")) == sum(map(len, said.values()))
     twice = await path.fetch(
         "SELECT native_id FROM messages GROUP BY native_id HAVING count(*) > 1"
