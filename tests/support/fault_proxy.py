@@ -121,7 +121,8 @@ class FaultProxy:
         self._set(_swallow, swallows=True)
 
     def hold_ends(self) -> None:
-        """Bytes pass, also those of new connections; that a side has closed, nobody hears."""
+        """Bytes pass, also those of new connections; that a side has closed, nobody hears. Who
+        then speaks to a server that has closed is reset."""
         self._set(_pass, holds_ends=True)
 
     def reset(self) -> None:
@@ -221,8 +222,12 @@ class FaultProxy:
             await self._loop.create_connection(lambda: protocol, *self._upstream)
 
     def take(self, link: "_Link", towards: Direction, data: bytes) -> None:
-        """Bytes have come; the fault decides what becomes of them."""
-        self._on_data(link, towards, data)
+        """Bytes have come; the fault decides what becomes of them. To a server that has closed
+        they are an error, as a kernel answers them, also where its end was held."""
+        if towards == "up" and link.server_closed and not self.swallows:
+            link.abort()
+        else:
+            self._on_data(link, towards, data)
 
     def lateness(self) -> float:
         """How late a byte that came now arrives."""
@@ -252,6 +257,8 @@ class _Link:
         self.ended = asyncio.Event()
         self.lossy = False
         """Bytes, or an end, did not arrive: nothing that follows would make sense."""
+        self.server_closed = False
+        """It has, and nobody was told."""
         self.forget_what_was_seen()
         self._client, self._server = _End(self, "up"), _End(self, "down")
         self._lines: dict[Direction, deque[bytes | None]] = {"down": deque(), "up": deque()}
@@ -317,6 +324,7 @@ class _Link:
     def at_eof(self, towards: Direction) -> None:
         if self.proxy.holds_ends:
             self.lossy = True
+            self.server_closed = self.server_closed or towards == "down"
             self.proxy.ends_held += 1
         else:
             self.pass_on(towards, None)

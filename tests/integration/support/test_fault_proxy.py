@@ -178,6 +178,18 @@ async def test_a_black_hole_hides_that_the_server_has_closed(proxy: FaultProxy, 
         assert await client.hears_nothing()
 
 
+async def test_an_end_that_is_held_is_told_to_whoever_speaks(proxy: FaultProxy, echo: Echo) -> None:
+    async with connected(proxy) as client:
+        await client.says(b"a")
+        assert await client.hears(1) == b"a"
+        proxy.hold_ends()
+        echo.hang_up()
+        assert await client.hears_nothing()
+        assert proxy.ends_held == 1
+        await client.says(b"b")
+        assert await client.rest() == b""
+
+
 async def test_a_silent_connection_survives_a_black_hole(proxy: FaultProxy) -> None:
     async with connected(proxy) as client:
         await client.says(b"a")

@@ -49,7 +49,7 @@ async def _says_farewell(proxy: FaultProxy, database: TestDatabase) -> None:
 async def test_a_transaction_begins_on_another_connection(
     proxy: FaultProxy, test_database: TestDatabase
 ) -> None:
-    async with open_database(through(proxy, test_database)) as database:
+    async with asyncio.timeout(20), open_database(through(proxy, test_database)) as database:
         async with Transaction(database, TENANT) as tx:
             await tx.connection.execute(text("SELECT 1"))
         await _says_farewell(proxy, test_database)
