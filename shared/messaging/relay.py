@@ -173,7 +173,7 @@ class Relay:
     async def keep_relaying(self, channel: AbstractChannel) -> None:
         """Reserve the next hints while the broker still confirms the last ones."""
         woken = self._waker.subscribe(self._queue)
-        publishing: set[asyncio.Task[None]] = set()
+        publishing: list[asyncio.Task[None]] = []
         try:
             while True:
                 woken.clear()
@@ -182,7 +182,7 @@ class Relay:
                     await task
                 reserved = await self._reserve()
                 if reserved.hints:
-                    publishing.add(
+                    publishing.append(
                         asyncio.create_task(self._publish_next(channel, reserved, woken))
                     )
                 await sleep_until(woken, reserved.pause)
@@ -190,6 +190,7 @@ class Relay:
             if publishing:  # they give back what the broker did not take
                 await asyncio.wait(publishing, timeout=PATIENCE_SECONDS)
             await end(publishing)
+            await asyncio.gather(*publishing, return_exceptions=True)  # each has said so itself
 
     async def _publish_next(
         self, channel: AbstractChannel, reserved: _Reserved, woken: asyncio.Event
